@@ -1,0 +1,52 @@
+"""Similarity to false-match rate and back, so that one FMR threshold means the same for every translator."""
+
+import math
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FMR_LEVELS = ("1e-1", "1e-2", "1e-3", "1e-4", "1e-5", "1e-6")
+
+
+class CalibrationPoint(BaseModel):
+    """The cosine similarity that impostors exceed at one false-match rate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    fmr: float = Field(gt=0, lt=1)
+    similarity: float = Field(ge=-1, le=1)
+    extrapolated: bool  # fewer than ten impostor pairs lie beyond this point: the tail is a fit, not a count
+
+
+class Calibration(BaseModel):
+    """Points of falling FMR and rising similarity, measured on impostor pairs of held-out identities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    impostor_pairs: int = Field(ge=1)
+    points: tuple[CalibrationPoint, ...] = Field(min_length=2, strict=False)
+
+    @model_validator(mode="after")
+    def _points_are_monotone(self) -> "Calibration":
+        pairs = list(zip(self.points, self.points[1:], strict=False))
+        if not all(a.fmr > b.fmr and a.similarity <= b.similarity for a, b in pairs):
+            raise ValueError("calibration points must fall in fmr and not fall in similarity")
+        return self
+
+    def fmr_at(self, similarity: float) -> float:
+        """False-match rate at a cosine similarity: log-linear between points, clipped to the first and last."""
+        similarities = [p.similarity for p in self.points]
+        log_fmrs = [math.log10(p.fmr) for p in self.points]
+        return float(10.0 ** np.interp(similarity, similarities, log_fmrs))
+
+    def similarity_at(self, fmr: float) -> float:
+        """Cosine similarity to demand for at most this false-match rate.
+
+        Raises:
+            ValueError: the rate lies outside the calibrated range; a threshold is never invented.
+        """
+        if not self.points[-1].fmr <= fmr <= self.points[0].fmr:
+            raise ValueError(f"max_fmr must lie in [{self.points[-1].fmr:g}, {self.points[0].fmr:g}]")
+        log_fmrs = [math.log10(p.fmr) for p in reversed(self.points)]
+        similarities = [p.similarity for p in reversed(self.points)]
+        return float(np.interp(math.log10(fmr), log_fmrs, similarities))

@@ -1,0 +1,159 @@
+"""The signed-off facts of one translator version, as JSON beside its weights."""
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from contract.calibration import Calibration
+from contract.confidence import ConfidenceModel
+from contract.errors import ManifestError
+from contract.spaces import FeatureSpace, Name
+
+MANIFEST_FILE = "manifest.json"
+MODEL_FILE = "model.pt"
+MANIFEST_BYTES_MAX = 8 * 1024 * 1024
+VERSION_MAX = 2**31 - 1
+HASH_CHUNK_BYTES = 1024 * 1024
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Method(StrEnum):
+    """How a translator was made."""
+
+    R3AN = "r3an"
+    R3AN_LINEAR = "r3an-linear"
+    RESIDUAL = "residual"
+    FC = "fc"
+    AFFINE = "affine"
+    PROCRUSTES = "procrustes"
+    KERNEL_RIDGE = "kernel-ridge"
+    DISTILLED = "distilled"
+    ARCH1 = "arch1"
+    ARCH2 = "arch2"
+    ARCH3 = "arch3"
+    ARCH4 = "arch4"
+    ARCH5 = "arch5"
+    ARCH6 = "arch6"
+    ARCH7 = "arch7"
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Interval(_Facts):
+    """A rate with its 95 % bootstrap interval over identities."""
+
+    value: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+
+class Identification(_Facts):
+    """How well probes of one kind find their subjects. Keys of the maps are rates as written, such as `1e-3`."""
+
+    rank_1: Interval
+    tar_at_far: dict[str, Interval]
+    fnir_at_fpir: dict[str, Interval]
+
+
+class Quality(_Facts):
+    """Judged on identities nobody trained on."""
+
+    probes: int = Field(ge=1)
+    gallery_subjects: int = Field(ge=1)
+    distractors: int = Field(ge=0)
+    translated: Identification
+    source_native: Identification | None
+    target_native: Identification
+    baselines: dict[str, Identification]  # method -> the same judgement of it
+
+
+class Training(_Facts):
+    """What made the weights, enough to make them again."""
+
+    data_fingerprint: Sha256
+    rows: int = Field(ge=1)
+    identities: int = Field(ge=1)
+    config: dict[str, str | int | float | bool | None | list[int]]
+    seed: int
+    seconds: float = Field(ge=0)
+    software: dict[str, str]
+
+
+class Parity(_Facts):
+    """Largest difference between the eager module and the exported one."""
+
+    max_abs_difference: float = Field(ge=0, le=1e-3)
+
+
+class TranslatorManifest(_Facts):
+    """Facts of one translator version. Unknown fields are refused; the schema has a version of its own."""
+
+    schema_version: Literal[1]
+    id: Name
+    version: int = Field(ge=1, le=VERSION_MAX)
+    method: Method = Field(strict=False)
+    source: FeatureSpace
+    target: FeatureSpace
+    sha256: Sha256
+    created_at: datetime = Field(strict=False)
+    training: Training
+    quality: Quality | None  # None: exported without judgement; served, and shown as unproven
+    calibration: Calibration | None  # translated probes against the target's gallery
+    target_calibration: Calibration | None  # native probes in the target space
+    confidence: ConfidenceModel | None
+    parity: Parity
+
+    @model_validator(mode="after")
+    def _facts_agree(self) -> "TranslatorManifest":
+        if self.source.id == self.target.id:
+            raise ValueError("source and target are the same space")
+        if self.confidence is not None and self.confidence.dim != self.source.dim:
+            raise ValueError("confidence has another dimension than the source")
+        return self
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file, read in bounded chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_manifest(manifest: TranslatorManifest, version_dir: Path) -> None:
+    """Write `manifest.json` as readable, stable JSON. The caller publishes the whole folder atomically."""
+    (version_dir / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_manifest(version_dir: Path) -> TranslatorManifest:
+    """Read and verify `<translator>/<version>/`: names, hash, schema.
+
+    Raises:
+        ManifestError: with the folder and the first reason; such a version is never served.
+    """
+    where = f"{version_dir.parent.name}/{version_dir.name}"
+    manifest_file, model_file = version_dir / MANIFEST_FILE, version_dir / MODEL_FILE
+    try:
+        if manifest_file.stat().st_size > MANIFEST_BYTES_MAX:
+            raise ManifestError(f"{where}: manifest exceeds {MANIFEST_BYTES_MAX} bytes")
+        manifest = TranslatorManifest.model_validate_json(manifest_file.read_bytes())
+        sha256 = sha256_of(model_file)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise ManifestError(f"{where}: {field}: {first['msg']}") from error
+    except OSError as error:
+        raise ManifestError(f"{where}: {error.strerror}: {Path(str(error.filename)).name}") from error
+    if (manifest.id, str(manifest.version)) != (version_dir.parent.name, version_dir.name):
+        raise ManifestError(f"{where}: manifest names {manifest.id}/{manifest.version}")
+    if manifest.sha256 != sha256:
+        raise ManifestError(f"{where}: {MODEL_FILE} does not have the manifest's sha256")
+    return manifest

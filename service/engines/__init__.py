@@ -1,0 +1,1 @@
+"""Engines that run translators: Triton, TorchScript in process, and a double."""

@@ -1,0 +1,154 @@
+"""The one error tree. problems.py maps it to HTTP; nothing else does.
+
+GatewayError
+ ├─ BadRequestError            the request itself
+ │   ├─ MalformedBodyError         not JSON, not base64, not a whole number of float32, a field missing
+ │   ├─ BodyTooLargeError          bytes or rows beyond the bound
+ │   ├─ UnsupportedMediaTypeError  neither JSON nor octet-stream
+ │   ├─ InvalidFeatureError        a row: wrong dimension, NaN, infinity, zero vector
+ │   └─ UncalibratedError          max_fmr asked of a route without calibration, or outside its range
+ ├─ AccessError
+ │   ├─ UnauthenticatedError       no key, or an unknown one
+ │   ├─ ForbiddenError             the key lacks the scope
+ │   └─ QuotaExceededError         the key's quota is used up
+ ├─ NotFoundError
+ │   ├─ UnknownModelError, NoRouteError
+ │   └─ UnknownGalleryError, UnknownFaceError, UnknownSubjectError
+ ├─ ConflictError
+ │   ├─ GallerySpaceMismatchError  a gallery holds ONE space
+ │   └─ GalleryLimitError          a bound on galleries or faces is reached
+ ├─ EngineError
+ │   ├─ EngineOverloadedError, EngineTimeoutError, EngineUnavailableError
+ │   └─ EngineFailedError          the engine answered with an error or with something that is no feature
+ ├─ OverloadedError            the gateway's own bound on work in flight
+ ├─ DeadlineExceededError      the request's deadline passed
+ └─ GalleryUnavailableError    the store cannot be reached
+
+CatalogError (start-up and reload only, never an answer to a client)
+"""
+
+
+class GatewayError(Exception):
+    """Root of what a client may be told. The message reaches the client: never a vector, face, subject or secret."""
+
+    def __init__(self, detail: str, *, row: int | None = None, retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.row = row
+        self.retry_after_s = retry_after_s
+
+
+class BadRequestError(GatewayError):
+    """The request cannot be carried out as written."""
+
+
+class MalformedBodyError(BadRequestError):
+    """The body is not what its content type says, or a field is missing or of the wrong type."""
+
+
+class BodyTooLargeError(BadRequestError):
+    """More bytes or rows than the bound."""
+
+
+class UnsupportedMediaTypeError(BadRequestError):
+    """Neither application/json nor application/octet-stream."""
+
+
+class InvalidFeatureError(BadRequestError):
+    """A row is no usable feature; `code` is the contract's VectorError code."""
+
+    def __init__(self, detail: str, *, code: str, row: int | None) -> None:
+        super().__init__(detail, row=row)
+        self.code = code
+
+
+class UncalibratedError(BadRequestError):
+    """max_fmr cannot be honoured on this route."""
+
+
+class AccessError(GatewayError):
+    """The caller may not do this."""
+
+
+class UnauthenticatedError(AccessError):
+    """No API key, or one nobody issued."""
+
+
+class ForbiddenError(AccessError):
+    """The API key lacks the scope."""
+
+
+class QuotaExceededError(AccessError):
+    """The API key's quota is used up for now."""
+
+
+class NotFoundError(GatewayError):
+    """A name that is not registered."""
+
+
+class UnknownModelError(NotFoundError):
+    """No feature space of this name."""
+
+
+class NoRouteError(NotFoundError):
+    """Both spaces are known, no translator joins them."""
+
+
+class UnknownGalleryError(NotFoundError):
+    """No gallery of this name."""
+
+
+class UnknownFaceError(NotFoundError):
+    """No such face in the gallery."""
+
+
+class UnknownSubjectError(NotFoundError):
+    """No such subject in the gallery."""
+
+
+class ConflictError(GatewayError):
+    """At odds with what is already there."""
+
+
+class GallerySpaceMismatchError(ConflictError):
+    """Vectors of different spaces are never mixed."""
+
+
+class GalleryLimitError(ConflictError):
+    """A bound on the number of galleries or faces is reached."""
+
+
+class EngineError(GatewayError):
+    """The engine did not translate."""
+
+
+class EngineOverloadedError(EngineError):
+    """Its queue is full."""
+
+
+class EngineTimeoutError(EngineError):
+    """It did not answer before the deadline."""
+
+
+class EngineUnavailableError(EngineError):
+    """It cannot be reached, or this version is not loaded."""
+
+
+class EngineFailedError(EngineError):
+    """It answered with an error, or with something that is no feature."""
+
+
+class OverloadedError(GatewayError):
+    """The gateway's own bound on requests or rows in flight is reached."""
+
+
+class DeadlineExceededError(GatewayError):
+    """The request's deadline passed."""
+
+
+class GalleryUnavailableError(GatewayError):
+    """The gallery store cannot be reached."""
+
+
+class CatalogError(Exception):
+    """A repository that cannot be served at all."""

@@ -1,0 +1,1 @@
+"""Stores of enrolled faces: embedded on disk, and Redis."""

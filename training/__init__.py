@@ -1,0 +1,1 @@
+"""Train, prove and export translators. Imports the contract, never the service."""

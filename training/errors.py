@@ -1,0 +1,34 @@
+"""What training refuses, each with one line for the person at the terminal.
+
+TrainingError
+ ├─ DataError      a file, column or row that cannot be used
+ ├─ ConfigError    a setting that is unknown or out of range
+ ├─ DivergedError  the optimisation left the finite numbers
+ └─ ExportError    the exported module is not the trained one
+"""
+
+EXIT_BAD_INPUT = 2
+
+
+class TrainingError(Exception):
+    """Root of everything training refuses. The CLI prints the message and exits with 2."""
+
+
+class DataError(TrainingError):
+    """Data that cannot be used; the message names file, column and row."""
+
+    def __init__(self, file: str, reason: str, *, column: str | None = None, row: int | None = None) -> None:
+        place = file + (f", column {column}" if column is not None else "") + (f", row {row}" if row is not None else "")
+        super().__init__(f"{place}: {reason}")
+
+
+class ConfigError(TrainingError):
+    """A setting that is unknown, missing or out of range."""
+
+
+class DivergedError(TrainingError):
+    """A loss or a weight is no longer finite; the last good checkpoint stays."""
+
+
+class ExportError(TrainingError):
+    """The exported module disagrees with the trained one, or its folder cannot be written."""
