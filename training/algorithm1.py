@@ -1,0 +1,130 @@
+"""Algorithm 1: how G, E and D are optimised, in the paper's order and in one fused step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from training.losses import (
+    adversarial_loss,
+    discriminator_loss,
+    generator_loss,
+    reconstruction_loss,
+    regression_loss,
+    representation_loss,
+)
+from training.models.discriminator import Discriminator
+from training.models.extractor import Extractor
+from training.models.generator import Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Players:
+    """The three networks and their optimisers."""
+
+    generator: Generator
+    extractor: Extractor
+    discriminator: Discriminator
+    generator_optimizer: Optimizer
+    extractor_optimizer: Optimizer
+    discriminator_optimizer: Optimizer
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Prepared sources x [N, ds], faces i [N, 3, 56, 56] in [-1, 1], unit-length targets y [N, dt]."""
+
+    sources: Tensor
+    faces: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Eq. 10's lambdas. A zero leaves the path out, which gives Table 3's architectures."""
+
+    reconstruction: float
+    adversarial: float
+    representation: float
+    regression: float
+
+
+Losses = dict[str, float]
+Step = Callable[[Players, Batch, Weights], Losses]
+
+
+def sequential_step(players: Players, batch: Batch, weights: Weights) -> Losses:
+    """Lines 5-12 of Algorithm 1: D, then G, then E, then G and E jointly, four updates from four forward passes."""
+    x, i, y = batch.sources, batch.faces, batch.targets
+    generator, extractor, discriminator = players.generator, players.extractor, players.discriminator
+    losses: Losses = {}
+
+    if weights.adversarial:  # line 6: for discriminator D
+        loss = discriminator_loss(discriminator(i), discriminator(generator(x).detach()))
+        losses["discriminator"] = _update(loss, players.discriminator_optimizer)
+
+    if weights.adversarial or weights.reconstruction:  # line 8: for generator G
+        generated = generator(x)
+        loss = generator_loss(
+            i,
+            generated,
+            discriminator(generated),
+            reconstruction=weights.reconstruction,
+            adversarial=weights.adversarial,
+        )
+        losses["generator"] = _update(loss, players.generator_optimizer)
+
+    if weights.representation:  # line 10: for extractor E
+        loss = weights.representation * representation_loss(y, extractor(i))
+        losses["representation"] = _update(loss, players.extractor_optimizer)
+
+    if weights.regression:  # line 12: for generator G and extractor E
+        loss = weights.regression * regression_loss(y, extractor(generator(x)))
+        losses["regression"] = _update(loss, players.generator_optimizer, players.extractor_optimizer)
+    return losses
+
+
+def fused_step(players: Players, batch: Batch, weights: Weights) -> Losses:
+    """One simultaneous update of D, G and E that paints each face once and shows it to D once.
+
+    At equal weights the gradients are the sum of `sequential_step`'s four losses' gradients; a test proves it.
+    """
+    x, i, y = batch.sources, batch.faces, batch.targets
+    generated = players.generator(x)
+    losses: Losses = {}
+    terms: list[Tensor] = []
+    for optimizer in (players.generator_optimizer, players.extractor_optimizer, players.discriminator_optimizer):
+        optimizer.zero_grad(set_to_none=True)
+
+    if weights.adversarial:
+        generated_logits = players.discriminator(generated)
+        caught = discriminator_loss(players.discriminator(i), generated_logits)
+        # `inputs` keeps D's loss out of G, and further down G's loss out of D, though both share one pass.
+        caught.backward(inputs=list(players.discriminator.parameters()), retain_graph=True)
+        losses["discriminator"] = caught.item()
+        terms.append(weights.adversarial * adversarial_loss(generated_logits))
+    if weights.reconstruction:
+        terms.append(weights.reconstruction * reconstruction_loss(i, generated))
+        losses["generator"] = sum(term.item() for term in terms)
+    if weights.representation:
+        terms.append(weights.representation * representation_loss(y, players.extractor(i)))
+        losses["representation"] = terms[-1].item()
+    if weights.regression:
+        terms.append(weights.regression * regression_loss(y, players.extractor(generated)))
+        losses["regression"] = terms[-1].item()
+
+    learners = [*players.generator.parameters(), *players.extractor.parameters()]
+    sum(terms[1:], terms[0]).backward(inputs=learners)
+    for optimizer in (players.discriminator_optimizer, players.generator_optimizer, players.extractor_optimizer):
+        optimizer.step()
+    return losses
+
+
+def _update(loss: Tensor, *optimizers: Optimizer) -> float:
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    return loss.item()
