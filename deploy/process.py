@@ -1,0 +1,128 @@
+"""One child process: started with its log, waited for, and ended by its own process id, never by name."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+POLL_S = 0.05
+READY_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 60.0
+LOG_TAIL_CHARS = 8000
+
+# Runs as the child before its program: ends the program when its starter dies, however that happens. A program of its
+# own and not a preexec_fn, since Python code between fork and exec may deadlock beside gRPC's threads.
+GUARD = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the starter has ended")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+class ProcessError(Exception):
+    """A server that did not start or did not become ready; carries the end of its log."""
+
+
+class Process:
+    """A program under supervision. Start it from a thread that outlives it: the kernel ends it with that thread.
+
+    It runs in a session of its own, so that Ctrl-C in a terminal reaches the starter alone, which stops its programs
+    in the right order.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._command = command
+        self._environment = environment
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running program. Raises ProcessError if it is not running."""
+        if not self.running or self._child is None:
+            raise ProcessError(f"{self.name} is not running")
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the program has been started and has not ended."""
+        return self._child is not None and self._child.poll() is None
+
+    def start(self, is_ready: Callable[[], bool], timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Start the program and return when `is_ready()` holds. Output is appended to the log.
+
+        Raises:
+            ProcessError: it ended, or was not ready in time and has been killed.
+        """
+        if self.running:
+            raise ProcessError(f"{self.name} is running already")
+        guard = [sys.executable, "-I", "-S", "-c", GUARD, str(os.getpid())]
+        with self.log.open("ab") as log:
+            self._child = subprocess.Popen(  # noqa: S603 - the command is made of our own constants and paths
+                [*guard, *self._command],
+                env=None if self._environment is None else dict(self._environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            wait_until(lambda: not self.running or is_ready(), timeout_s, f"{self.name} to be ready")
+        except BaseException as error:
+            self.kill()
+            if isinstance(error, TimeoutError):
+                raise ProcessError(f"{error}; its log ends:\n{self.log_tail()}") from error
+            raise
+        if not self.running:
+            raise ProcessError(f"{self.name} ended with {self._child.returncode}; its log ends:\n{self.log_tail()}")
+
+    def stop(self, stop_signal: signal.Signals = signal.SIGTERM, timeout_s: float = STOP_TIMEOUT_S) -> int | None:
+        """Ask the program to end and wait; after the time-out kill it. Idempotent. Returns its exit code."""
+        if self._child is None:
+            return None
+        if self.running:
+            self._child.send_signal(stop_signal)
+        try:
+            return self._child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def kill(self) -> int | None:
+        """End the program at once, as a crash would. Idempotent. Returns its exit code."""
+        if self._child is None:
+            return None
+        if self.running:
+            self._child.kill()
+        return self._child.wait(STOP_TIMEOUT_S)
+
+    def log_tail(self) -> str:
+        """The last part of the log."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL_CHARS:]
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Poll until the condition holds. Raises TimeoutError naming what was awaited."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout_s:g} s for {what}")
+        time.sleep(POLL_S)
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports nobody listens on, all different."""
+    sockets = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in sockets]
+    for listener in sockets:
+        listener.close()
+    return ports

@@ -1,0 +1,1 @@
+"""Redis with vector search, from wheels, for tests and development."""

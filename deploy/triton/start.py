@@ -1,0 +1,255 @@
+"""Start the real tritonserver that the wheel `nvidia-pytriton` carries, on CPU, for a model repository of ours.
+
+The repository says `platform: "pytorch_libtorch"`, as for NVIDIA's image; here a Python-based backend of that name
+serves it (`backend/pytorch/model.py`). The package pytriton itself is never imported: it wants numpy 1 and more.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import sys
+import sysconfig
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from deploy.process import LOOPBACK, READY_TIMEOUT_S, Process, ProcessError, free_ports
+
+BACKEND = Path(__file__).parent / "backend" / "pytorch" / "model.py"
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps POSIX shared memory; nothing is created here
+HTTP_TIMEOUT_S = 60.0
+EXIT_BAD_INPUT = 2
+
+# glibc returns large blocks to the kernel and faults them in again at every batch: torch is two to three times slower
+# without these. OpenMP's threads must not spin where cores are shared.
+TUNING = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "OMP_WAIT_POLICY": "passive",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Loopback ports of one Triton."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+
+class TritonServer:
+    """A real Triton on loopback. A context manager; ends exactly the process it has started."""
+
+    def __init__(
+        self,
+        repository: Path,
+        *,
+        models: Sequence[str] | None = None,
+        ports: Ports | None = None,
+        log: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`models`: those to load at start; None means all of the repository. `ports`: None means free ones."""
+        self.ports = Ports(*free_ports(3)) if ports is None else ports
+        self._repository = repository
+        self._models = models
+        self._scratch = Path(tempfile.mkdtemp(prefix="r3an-triton-"))
+        # Triton leaves its shared memory behind when it is killed: a prefix of our own tells which to unlink.
+        self._memory_prefix = f"{self._scratch.name}-"
+        stage_backends(self._scratch / "backends")
+        self._environment = triton_environment() | dict(environment or {})
+        self._log = self._scratch / "triton.log" if log is None else log
+        self._process: Process | None = None
+
+    @property
+    def http_url(self) -> str:
+        """Base URL of the HTTP interface."""
+        return f"http://{LOOPBACK}:{self.ports.http}"
+
+    @property
+    def grpc_address(self) -> str:
+        """host:port of the gRPC interface, as tritonclient wants it."""
+        return f"{LOOPBACK}:{self.ports.grpc}"
+
+    @property
+    def metrics_url(self) -> str:
+        """Where Prometheus scrapes it."""
+        return f"http://{LOOPBACK}:{self.ports.metrics}/metrics"
+
+    @property
+    def process(self) -> Process:
+        """The supervised process. Raises ProcessError before the first start."""
+        if self._process is None:
+            raise ProcessError("triton has not been started")
+        return self._process
+
+    def start(self, timeout_s: float = READY_TIMEOUT_S) -> Self:
+        """Start, load the models and return when the server answers. Again after `stop` or `kill`: same ports.
+
+        Raises:
+            ProcessError: it ended or was not ready in time; with the end of its log.
+        """
+        models = repository_models(self._repository) if self._models is None else self._models
+        self._process = Process("triton", self._command(models), self._log, self._environment)
+        # A model that fails to load must not hide the others: the server itself answers when it is live.
+        self._process.start(lambda: self._status("/v2/health/live") == 200, timeout_s)
+        return self
+
+    def stop(self) -> None:
+        """Let accepted requests finish, end the process and remove its files. Idempotent."""
+        if self._process is not None:
+            self._process.stop()
+        self._unlink_shared_memory()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End the process at once, as a crash would; `start` brings it back on the same ports."""
+        self.process.kill()
+        self._unlink_shared_memory()
+
+    def load(self, model: str) -> None:
+        """Load or reload a model from the repository. Raises ProcessError with Triton's reason."""
+        self._post(f"/v2/repository/models/{model}/load")
+
+    def unload(self, model: str) -> None:
+        """Unload a model. Raises ProcessError with Triton's reason."""
+        self._post(f"/v2/repository/models/{model}/unload")
+
+    def is_model_ready(self, model: str, version: int | None = None) -> bool:
+        """Whether a model (or one version of it) is loaded."""
+        path = f"/v2/models/{model}" + ("" if version is None else f"/versions/{version}")
+        return self._status(f"{path}/ready") == 200
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of a counter or gauge over all series that carry these labels."""
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        with urllib.request.urlopen(self.metrics_url, timeout=HTTP_TIMEOUT_S) as answer:  # noqa: S310 - loopback
+            lines = answer.read().decode().splitlines()
+        series = [line for line in lines if line.startswith(f"{name}{{") and all(label in line for label in wanted)]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in series)
+
+    def __enter__(self) -> Self:
+        return self.start() if self._process is None else self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _command(self, models: Sequence[str]) -> list[str]:
+        root = wheel_root() / "tritonserver"
+        return [
+            str(root / "bin" / "tritonserver"),
+            f"--model-repository={self._repository.resolve()}",
+            f"--backend-directory={self._scratch / 'backends'}",
+            f"--cache-directory={root / 'caches'}",
+            f"--backend-config=python,shm-region-prefix-name={self._memory_prefix}",
+            # Polling reloads a model whenever any file beside it changes, and refuses explicit loads.
+            "--model-control-mode=explicit",
+            *(f"--load-model={model}" for model in models),
+            "--exit-on-error=false",
+            # The configuration is complete as exported; completing it would start every backend process twice.
+            "--disable-auto-complete-config",
+            f"--http-address={LOOPBACK}",
+            f"--grpc-address={LOOPBACK}",
+            f"--metrics-address={LOOPBACK}",
+            f"--http-port={self.ports.http}",
+            f"--grpc-port={self.ports.grpc}",
+            f"--metrics-port={self.ports.metrics}",
+            "--allow-gpu-metrics=false",
+        ]
+
+    def _status(self, path: str) -> int:
+        try:
+            with urllib.request.urlopen(f"{self.http_url}{path}", timeout=HTTP_TIMEOUT_S) as answer:  # noqa: S310 - loopback
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    def _post(self, path: str) -> None:
+        request = urllib.request.Request(f"{self.http_url}{path}", data=b"{}", method="POST")  # noqa: S310 - loopback
+        try:
+            urllib.request.urlopen(request, timeout=HTTP_TIMEOUT_S).close()  # noqa: S310 - loopback
+        except urllib.error.HTTPError as error:
+            raise ProcessError(json.loads(error.read()).get("error", "refused")) from error
+
+    def _unlink_shared_memory(self) -> None:
+        for region in SHARED_MEMORY.glob(f"{self._memory_prefix}*"):
+            region.unlink(missing_ok=True)
+
+
+def wheel_root() -> Path:
+    """Folder of the installed wheel. Raises ProcessError if it is not installed."""
+    spec = importlib.util.find_spec("pytriton")
+    if spec is None or not spec.submodule_search_locations:
+        raise ProcessError("no Triton here: pip install --no-deps nvidia-pytriton==0.7.0")
+    return Path(spec.submodule_search_locations[0])
+
+
+def stage_backends(folder: Path) -> None:
+    """Copy the Python backend, the stub of this Python and our backend `pytorch` into a new backend directory.
+
+    Copies, since Triton refuses links that lead out of its backend directory; and the stub must lie beside the library.
+    """
+    root = wheel_root()
+    python = root / "tritonserver" / "backends" / "python"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = root / "tritonserver" / "python_backend_stubs" / version / "triton_python_backend_stub"
+    for name, files in {
+        "python": [python / "libtriton_python.so", python / "triton_python_backend_utils.py", stub],
+        "pytorch": [BACKEND],
+    }.items():
+        (folder / name).mkdir(parents=True)
+        for file in files:
+            shutil.copy2(file, folder / name / file.name)
+
+
+def triton_environment() -> dict[str, str]:
+    """Our environment, with this Python first for the stub, the wheel's libraries, and the tuning for torch."""
+    libraries = [str(sysconfig.get_config_var("LIBDIR")), str(wheel_root().parent / "nvidia_pytriton.libs")]
+    inherited = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if os.environ.get(key)}
+    path = [str(Path(sys.prefix) / "bin"), inherited.get("PATH", os.defpath)]
+    library_path = [*libraries, *([inherited["LD_LIBRARY_PATH"]] if "LD_LIBRARY_PATH" in inherited else [])]
+    paths = {"PATH": os.pathsep.join(path), "LD_LIBRARY_PATH": os.pathsep.join(library_path)}
+    return dict(os.environ) | TUNING | paths
+
+
+def repository_models(repository: Path) -> list[str]:
+    """Names of the models in a repository: the folders with a config.pbtxt."""
+    return sorted(config.parent.name for config in repository.glob("*/config.pbtxt"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve a repository until a signal ends it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repository", type=Path, default=Path("model_repository"))
+    parser.add_argument("--http-port", type=int, default=8000)
+    parser.add_argument("--grpc-port", type=int, default=8001)
+    parser.add_argument("--metrics-port", type=int, default=8002)
+    chosen = parser.parse_args(arguments)
+    if not chosen.repository.is_dir():
+        print(f"no model repository at {chosen.repository}", file=sys.stderr)  # noqa: T201 - a command's answer
+        return EXIT_BAD_INPUT
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ports = Ports(chosen.http_port, chosen.grpc_port, chosen.metrics_port)
+    with TritonServer(chosen.repository, ports=ports) as server:
+        print(f"triton: {server.http_url} (HTTP), {server.grpc_address} (gRPC), {server.metrics_url}")  # noqa: T201 - as above
+        while server.process.running and not ended.wait(1.0):
+            pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
