@@ -11,6 +11,7 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 POLL_S = 0.05
+WATCH_S = 0.5
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 60.0
 LOG_TAIL_CHARS = 8000
@@ -117,6 +118,21 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> No
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_s:g} s for {what}")
         time.sleep(POLL_S)
+
+
+def interrupt_on_signals() -> None:
+    """Make SIGTERM and SIGINT raise KeyboardInterrupt, so that open contexts stop what they have started."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
+def wait_for_end(processes: Sequence[Process]) -> Process:
+    """Return the first process that ends by itself; a signal interrupts the wait."""
+    while True:
+        for process in processes:
+            if not process.running:
+                return process
+        time.sleep(WATCH_S)
 
 
 def free_ports(count: int) -> list[int]:

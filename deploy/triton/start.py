@@ -1,19 +1,14 @@
 """Start the real tritonserver that the wheel `nvidia-pytriton` carries, on CPU, for a model repository of ours.
 
 The repository says `platform: "pytorch_libtorch"`, as for NVIDIA's image; here a Python-based backend of that name
-serves it (`backend/pytorch/model.py`). The package pytriton itself is never imported: it wants numpy 1 and more.
+serves it (`backend/pytorch/model.py`). The package pytriton itself is never imported: it wants numpy 1, and much more.
 """
 
 import argparse
-import importlib.util
 import json
-import os
 import shutil
-import signal
 import sys
-import sysconfig
 import tempfile
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -21,21 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from deploy.process import LOOPBACK, READY_TIMEOUT_S, Process, ProcessError, free_ports
+from deploy.process import (
+    LOOPBACK,
+    READY_TIMEOUT_S,
+    Process,
+    ProcessError,
+    free_ports,
+    interrupt_on_signals,
+    wait_for_end,
+)
+from deploy.triton.staging import stage_backends, triton_environment, wheel_root
 
-BACKEND = Path(__file__).parent / "backend" / "pytorch" / "model.py"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps POSIX shared memory; nothing is created here
 HTTP_TIMEOUT_S = 60.0
+EXIT_SERVER_ENDED = 1
 EXIT_BAD_INPUT = 2
-
-# glibc returns large blocks to the kernel and faults them in again at every batch: torch is two to three times slower
-# without these. OpenMP's threads must not spin where cores are shared.
-TUNING = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": "4294967296",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-    "OMP_WAIT_POLICY": "passive",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,42 +183,6 @@ class TritonServer:
             region.unlink(missing_ok=True)
 
 
-def wheel_root() -> Path:
-    """Folder of the installed wheel. Raises ProcessError if it is not installed."""
-    spec = importlib.util.find_spec("pytriton")
-    if spec is None or not spec.submodule_search_locations:
-        raise ProcessError("no Triton here: pip install --no-deps nvidia-pytriton==0.7.0")
-    return Path(spec.submodule_search_locations[0])
-
-
-def stage_backends(folder: Path) -> None:
-    """Copy the Python backend, the stub of this Python and our backend `pytorch` into a new backend directory.
-
-    Copies, since Triton refuses links that lead out of its backend directory; and the stub must lie beside the library.
-    """
-    root = wheel_root()
-    python = root / "tritonserver" / "backends" / "python"
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = root / "tritonserver" / "python_backend_stubs" / version / "triton_python_backend_stub"
-    for name, files in {
-        "python": [python / "libtriton_python.so", python / "triton_python_backend_utils.py", stub],
-        "pytorch": [BACKEND],
-    }.items():
-        (folder / name).mkdir(parents=True)
-        for file in files:
-            shutil.copy2(file, folder / name / file.name)
-
-
-def triton_environment() -> dict[str, str]:
-    """Our environment, with this Python first for the stub, the wheel's libraries, and the tuning for torch."""
-    libraries = [str(sysconfig.get_config_var("LIBDIR")), str(wheel_root().parent / "nvidia_pytriton.libs")]
-    inherited = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if os.environ.get(key)}
-    path = [str(Path(sys.prefix) / "bin"), inherited.get("PATH", os.defpath)]
-    library_path = [*libraries, *([inherited["LD_LIBRARY_PATH"]] if "LD_LIBRARY_PATH" in inherited else [])]
-    paths = {"PATH": os.pathsep.join(path), "LD_LIBRARY_PATH": os.pathsep.join(library_path)}
-    return dict(os.environ) | TUNING | paths
-
-
 def repository_models(repository: Path) -> list[str]:
     """Names of the models in a repository: the folders with a config.pbtxt."""
     return sorted(config.parent.name for config in repository.glob("*/config.pbtxt"))
@@ -240,15 +199,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not chosen.repository.is_dir():
         print(f"no model repository at {chosen.repository}", file=sys.stderr)  # noqa: T201 - a command's answer
         return EXIT_BAD_INPUT
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    interrupt_on_signals()
     ports = Ports(chosen.http_port, chosen.grpc_port, chosen.metrics_port)
-    with TritonServer(chosen.repository, ports=ports) as server:
-        print(f"triton: {server.http_url} (HTTP), {server.grpc_address} (gRPC), {server.metrics_url}")  # noqa: T201 - as above
-        while server.process.running and not ended.wait(1.0):
-            pass
-    return 0
+    try:
+        with TritonServer(chosen.repository, ports=ports) as server:
+            print(f"triton: {server.http_url} (HTTP), {server.grpc_address} (gRPC), {server.metrics_url}")  # noqa: T201 - as above
+            wait_for_end([server.process])
+    except KeyboardInterrupt:
+        return 0
+    return EXIT_SERVER_ENDED
 
 
 if __name__ == "__main__":
