@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ WATCH_S = 0.5
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 60.0
 LOG_TAIL_CHARS = 8000
+HTTP_TIMEOUT_S = 60.0
 
 # Runs as the child before its program: ends the program when its starter dies, however that happens. A program of its
 # own and not a preexec_fn, since Python code between fork and exec may deadlock beside gRPC's threads.
@@ -133,6 +136,18 @@ def wait_for_end(processes: Sequence[Process]) -> Process:
             if not process.running:
                 return process
         time.sleep(WATCH_S)
+
+
+def http_status(url: str) -> int:
+    """Status of a GET; 0 where nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=HTTP_TIMEOUT_S) as answer:  # noqa: S310 - loopback
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    except OSError:
+        return 0
 
 
 def free_ports(count: int) -> list[int]:

@@ -17,18 +17,19 @@ from pathlib import Path
 from typing import Self
 
 from deploy.process import (
+    HTTP_TIMEOUT_S,
     LOOPBACK,
     READY_TIMEOUT_S,
     Process,
     ProcessError,
     free_ports,
+    http_status,
     interrupt_on_signals,
     wait_for_end,
 )
 from deploy.triton.staging import stage_backends, triton_environment, wheel_root
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps POSIX shared memory; nothing is created here
-HTTP_TIMEOUT_S = 60.0
 EXIT_SERVER_ENDED = 1
 EXIT_BAD_INPUT = 2
 
@@ -97,7 +98,7 @@ class TritonServer:
         models = repository_models(self._repository) if self._models is None else self._models
         self._process = Process("triton", self._command(models), self._log, self._environment)
         # A model that fails to load must not hide the others: the server itself answers when it is live.
-        self._process.start(lambda: self._status("/v2/health/live") == 200, timeout_s)
+        self._process.start(lambda: http_status(f"{self.http_url}/v2/health/live") == 200, timeout_s)
         return self
 
     def stop(self) -> None:
@@ -122,8 +123,8 @@ class TritonServer:
 
     def is_model_ready(self, model: str, version: int | None = None) -> bool:
         """Whether a model (or one version of it) is loaded."""
-        path = f"/v2/models/{model}" + ("" if version is None else f"/versions/{version}")
-        return self._status(f"{path}/ready") == 200
+        which = model if version is None else f"{model}/versions/{version}"
+        return http_status(f"{self.http_url}/v2/models/{which}/ready") == 200
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of a counter or gauge over all series that carry these labels."""
@@ -161,15 +162,6 @@ class TritonServer:
             f"--metrics-port={self.ports.metrics}",
             "--allow-gpu-metrics=false",
         ]
-
-    def _status(self, path: str) -> int:
-        try:
-            with urllib.request.urlopen(f"{self.http_url}{path}", timeout=HTTP_TIMEOUT_S) as answer:  # noqa: S310 - loopback
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
 
     def _post(self, path: str) -> None:
         request = urllib.request.Request(f"{self.http_url}{path}", data=b"{}", method="POST")  # noqa: S310 - loopback

@@ -1,0 +1,1 @@
+"""Prometheus: what it scrapes, and how to run it without installing it."""
