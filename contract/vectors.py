@@ -1,7 +1,7 @@
 """Checks, normalisation and packing of features. Used on entry and again when an engine answers."""
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from contract.errors import VectorError
 
@@ -36,7 +36,7 @@ def check_features(features: Features, dim: int) -> None:
 
 def l2_normalize(features: Features) -> Features:
     """Scale each row of [N, d] to unit length. Rows must have passed `check_features`."""
-    return features / np.linalg.norm(features, axis=1, keepdims=True)
+    return np.divide(features, np.linalg.norm(features, axis=1, keepdims=True), dtype=np.float32)
 
 
 def pack_float32(features: Features) -> bytes:
@@ -57,5 +57,5 @@ def unpack_float32(packed: bytes | memoryview, dim: int) -> Features:
     return np.frombuffer(packed, dtype="<f4").reshape(rows, dim).astype(np.float32, copy=False)
 
 
-def _first(mask: NDArray[np.bool_]) -> int:
+def _first(mask: ArrayLike) -> int:
     return int(np.argmax(mask))

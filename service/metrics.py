@@ -1,0 +1,88 @@
+"""Every metric name, label and bucket. Labels take registered names only; what is not registered is `other`."""
+
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+OTHER: Final = "other"
+GALLERY_LABELS_MAX: Final = 1000
+METHODS: Final = frozenset({"GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS"})
+SECONDS_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+ROWS_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16_384, 65_536)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """The gateway's metrics in a registry of its own. Made by `create_metrics`."""
+
+    registry: CollectorRegistry
+    http_requests: Counter  # route, method, status
+    http_request_duration: Histogram  # route, method
+    http_requests_in_flight: Gauge
+    rows_in_flight: Gauge
+    request_rows: Histogram  # route
+    engine_duration: Histogram  # engine, translator
+    engine_errors: Counter  # engine, translator, error
+    translated_rows: Counter  # engine, translator
+    translator_version: Gauge  # translator
+    refused_versions: Counter
+    catalog_reloads: Counter  # outcome
+    gallery_search_duration: Histogram  # store, gallery
+    gallery_enrolled_faces: Counter  # store, gallery
+    gallery_errors: Counter  # store
+    build_info: Info
+    _galleries: set[str] = field(default_factory=set)
+
+    def gallery_label(self, gallery: str) -> str:
+        """Label of a gallery that the store has confirmed; `other` beyond the first 1,000 names of this process."""
+        if gallery not in self._galleries and len(self._galleries) >= GALLERY_LABELS_MAX:
+            return OTHER
+        self._galleries.add(gallery)
+        return gallery
+
+
+def method_label(method: str) -> str:
+    """Label of an HTTP method."""
+    return method if method in METHODS else OTHER
+
+
+def create_metrics() -> Metrics:
+    """Register every metric in a fresh registry."""
+    registry = CollectorRegistry()
+
+    def counter(name: str, what: str, *labels: str) -> Counter:
+        return Counter(f"r3an_{name}", what, labels, registry=registry)
+
+    def gauge(name: str, what: str, *labels: str) -> Gauge:
+        return Gauge(f"r3an_{name}", what, labels, registry=registry)
+
+    def seconds(name: str, what: str, *labels: str) -> Histogram:
+        return Histogram(f"r3an_{name}_seconds", what, labels, buckets=SECONDS_BUCKETS, registry=registry)
+
+    metrics = Metrics(
+        registry=registry,
+        http_requests=counter("http_requests_total", "Requests answered.", "route", "method", "status"),
+        http_request_duration=seconds(
+            "http_request_duration", "Time from arrival to the last byte.", "route", "method"
+        ),
+        http_requests_in_flight=gauge("http_requests_in_flight", "Requests being served."),
+        rows_in_flight=gauge("rows_in_flight", "Features being translated."),
+        request_rows=Histogram(
+            "r3an_request_rows", "Features in a request.", ["route"], buckets=ROWS_BUCKETS, registry=registry
+        ),
+        engine_duration=seconds("engine_duration", "Time the engine took for a request.", "engine", "translator"),
+        engine_errors=counter("engine_errors_total", "Translations that failed.", "engine", "translator", "error"),
+        translated_rows=counter("translated_rows_total", "Features translated.", "engine", "translator"),
+        translator_version=gauge("translator_version", "Version that is served.", "translator"),
+        refused_versions=counter("refused_versions_total", "Translator versions refused."),
+        catalog_reloads=counter("catalog_reloads_total", "Catalogue reloads.", "outcome"),
+        gallery_search_duration=seconds("gallery_search_duration", "Time the store took.", "store", "gallery"),
+        gallery_enrolled_faces=counter("gallery_enrolled_faces_total", "Faces written.", "store", "gallery"),
+        gallery_errors=counter("gallery_errors_total", "Store operations that failed.", "store"),
+        build_info=Info("r3an_build", "Version of the gateway.", registry=registry),
+    )
+    metrics.build_info.info({"version": version("r3an"), "python": platform.python_version()})
+    return metrics

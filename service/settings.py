@@ -1,0 +1,76 @@
+"""Every setting of the gateway: one name, one unit, one bound each. Read from `R3AN_*`; see docs/operations.md."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Environment(StrEnum):
+    """Where the gateway runs. Only development may go without API keys."""
+
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+
+
+class EngineKind(StrEnum):
+    """What runs translators."""
+
+    TORCHSCRIPT = "torchscript"
+    TRITON = "triton"
+    ECHO = "echo"
+
+
+class StoreKind(StrEnum):
+    """What keeps galleries."""
+
+    LOCAL = "local"
+    REDIS = "redis"
+
+
+class Settings(BaseSettings):
+    """Frozen settings; an unknown or out-of-range value stops the start."""
+
+    model_config = SettingsConfigDict(env_prefix="R3AN_", frozen=True, extra="forbid")
+
+    environment: Environment = Field(
+        Environment.PRODUCTION, description="`production` demands API keys; `development` is open without a keys file."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    api_keys_file: Path | None = Field(
+        None, description="JSON file of salted key hashes, written by `r3an-gateway keys create`."
+    )
+
+    model_repository: Path = Field(Path("model_repository"), description="Folder of translators; Triton reads it too.")
+    reload_interval_s: float = Field(
+        5.0, ge=0.05, le=3600, description="How often the repository, the API keys file and the engine are looked at."
+    )
+    engine: EngineKind = Field(EngineKind.TORCHSCRIPT, description="`torchscript`, `triton` or `echo` (a double).")
+    triton_url: str = Field("127.0.0.1:8001", description="Triton's gRPC endpoint as host:port.")
+    torchscript_threads: int = Field(1, ge=1, le=64, description="Inferences that run at once in process.")
+    torchscript_queue_max: int = Field(64, ge=0, le=4096, description="Inferences that may wait for a thread.")
+
+    gallery_store: StoreKind = Field(StoreKind.LOCAL, description="`local` (embedded, on disk) or `redis`.")
+    gallery_dir: Path = Field(Path("galleries"), description="Folder of the local store.")
+    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis; may hold a password.")
+    galleries_max: int = Field(1000, ge=1, le=100_000, description="Galleries in the store.")
+    faces_max: int = Field(2_000_000, ge=1, le=100_000_000, description="Faces in one gallery.")
+    top_k_max: int = Field(100, ge=1, le=1000, description="Matches a probe may ask for.")
+
+    body_bytes_max: int = Field(16 * 1024**2, ge=1024, le=256 * 1024**2, description="Bytes of a request body.")
+    rows_max: int = Field(4096, ge=1, le=65_536, description="Features in one request.")
+    rows_in_flight_max: int = Field(32_768, ge=1, le=1_048_576, description="Features being translated at once.")
+    requests_in_flight_max: int = Field(256, ge=1, le=65_536, description="Requests being served at once.")
+    timeout_ms: int = Field(10_000, ge=10, le=600_000, description="Time a request may take, its body included.")
+
+    @model_validator(mode="after")
+    def _settings_agree(self) -> Self:
+        if self.environment is not Environment.DEVELOPMENT and self.api_keys_file is None:
+            raise ValueError("outside development R3AN_API_KEYS_FILE must name a file of API keys")
+        if self.rows_in_flight_max < self.rows_max:
+            raise ValueError("R3AN_ROWS_IN_FLIGHT_MAX must not be below R3AN_ROWS_MAX")
+        return self
