@@ -40,6 +40,11 @@ class Match:
     similarity: float
 
 
+# Named here: inside the Protocol `list` is the method.
+Matches = list[list[Match]]  # one list of matches a probe
+FaceBatch = tuple[list[Face], Features]  # N faces and their features [N, d]
+
+
 class GalleryStore(Protocol):
     """Named galleries of unit-length features. Search is exact. A returned write survives kill -9."""
 
@@ -89,7 +94,7 @@ class GalleryStore(Protocol):
         """Delete all faces of a subject; returns how many. Raises UnknownGalleryError, UnknownSubjectError."""
         ...
 
-    async def search(self, gallery: str, features: Features, top_k: int) -> list[list[Match]]:
+    async def search(self, gallery: str, features: Features, top_k: int) -> Matches:
         """For each unit-length probe [N, d] its top_k faces, most similar first; ties by face_id.
 
         Raises:
@@ -97,7 +102,7 @@ class GalleryStore(Protocol):
         """
         ...
 
-    def faces(self, gallery: str) -> AsyncIterator[tuple[list[Face], Features]]:
+    def faces(self, gallery: str) -> AsyncIterator[FaceBatch]:
         """Stream all faces in bounded batches, by face_id. Raises UnknownGalleryError."""
         ...
 
