@@ -9,9 +9,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+OWN_OUTPUT = Path("/dev/stdout")  # as a log: the program writes where its starter writes
 POLL_S = 0.05
 WATCH_S = 0.5
 READY_TIMEOUT_S = 120.0
@@ -71,7 +73,8 @@ class Process:
         if self.running:
             raise ProcessError(f"{self.name} is running already")
         guard = [sys.executable, "-I", "-S", "-c", GUARD, str(os.getpid())]
-        with self.log.open("ab") as log:
+        with ExitStack() as stack:
+            log = None if self.log == OWN_OUTPUT else stack.enter_context(self.log.open("ab"))
             self._child = subprocess.Popen(  # noqa: S603 - the command is made of our own constants and paths
                 [*guard, *self._command],
                 env=None if self._environment is None else dict(self._environment),
@@ -111,6 +114,8 @@ class Process:
 
     def log_tail(self) -> str:
         """The last part of the log."""
+        if self.log == OWN_OUTPUT:
+            return "(above)"
         return self.log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL_CHARS:]
 
 

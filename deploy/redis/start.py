@@ -44,7 +44,7 @@ class RedisServer:
         return f"redis://{LOOPBACK}:{self._port}/0" if self._socket is None else f"unix://{self._socket}?db=0"
 
     def start(self, timeout_s: float = READY_TIMEOUT_S) -> Self:
-        """Start and return when it has read its data and answers. Again after `stop` or `kill`: same place, same data.
+        """Start and return when it has read its data and answers. Again after `kill`: same place, same data.
 
         Raises:
             ProcessError: it ended or was not ready in time; with the end of its log.

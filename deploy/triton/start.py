@@ -11,7 +11,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -19,6 +19,7 @@ from typing import Self
 from deploy.process import (
     HTTP_TIMEOUT_S,
     LOOPBACK,
+    OWN_OUTPUT,
     READY_TIMEOUT_S,
     Process,
     ProcessError,
@@ -30,6 +31,7 @@ from deploy.process import (
 from deploy.triton.staging import stage_backends, triton_environment, wheel_root
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps POSIX shared memory; nothing is created here
+ALL_MODELS = ("*",)
 EXIT_SERVER_ENDED = 1
 EXIT_BAD_INPUT = 2
 
@@ -50,22 +52,22 @@ class TritonServer:
         self,
         repository: Path,
         *,
-        models: Sequence[str] | None = None,
+        models: Sequence[str] = ALL_MODELS,
+        address: str = LOOPBACK,
         ports: Ports | None = None,
         log: Path | None = None,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`models`: those to load at start; None means all of the repository. `ports`: None means free ones."""
+        """`models`: those to load at start. `address`: where it listens. `ports`: None means free ones."""
         self.ports = Ports(*free_ports(3)) if ports is None else ports
         self._repository = repository
         self._models = models
+        self._address = address
         self._scratch = Path(tempfile.mkdtemp(prefix="r3an-triton-"))
         # Triton leaves its shared memory behind when it is killed: a prefix of our own tells which to unlink.
         self._memory_prefix = f"{self._scratch.name}-"
         stage_backends(self._scratch / "backends")
-        self._environment = triton_environment() | dict(environment or {})
-        self._log = self._scratch / "triton.log" if log is None else log
-        self._process: Process | None = None
+        log = self._scratch / "triton.log" if log is None else log
+        self.process = Process("triton", self._command(), log, triton_environment())
 
     @property
     def http_url(self) -> str:
@@ -82,29 +84,19 @@ class TritonServer:
         """Where Prometheus scrapes it."""
         return f"http://{LOOPBACK}:{self.ports.metrics}/metrics"
 
-    @property
-    def process(self) -> Process:
-        """The supervised process. Raises ProcessError before the first start."""
-        if self._process is None:
-            raise ProcessError("triton has not been started")
-        return self._process
-
     def start(self, timeout_s: float = READY_TIMEOUT_S) -> Self:
-        """Start, load the models and return when the server answers. Again after `stop` or `kill`: same ports.
+        """Start, load the models and return when the server answers. Again after `kill`: same ports.
 
         Raises:
             ProcessError: it ended or was not ready in time; with the end of its log.
         """
-        models = repository_models(self._repository) if self._models is None else self._models
-        self._process = Process("triton", self._command(models), self._log, self._environment)
         # A model that fails to load must not hide the others: the server itself answers when it is live.
-        self._process.start(lambda: http_status(f"{self.http_url}/v2/health/live") == 200, timeout_s)
+        self.process.start(lambda: http_status(f"{self.http_url}/v2/health/live") == 200, timeout_s)
         return self
 
     def stop(self) -> None:
         """Let accepted requests finish, end the process and remove its files. Idempotent."""
-        if self._process is not None:
-            self._process.stop()
+        self.process.stop()
         self._unlink_shared_memory()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -135,12 +127,12 @@ class TritonServer:
         return sum(float(line.rsplit(" ", 1)[1]) for line in series)
 
     def __enter__(self) -> Self:
-        return self.start() if self._process is None else self
+        return self if self.process.running else self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _command(self, models: Sequence[str]) -> list[str]:
+    def _command(self) -> list[str]:
         root = wheel_root() / "tritonserver"
         return [
             str(root / "bin" / "tritonserver"),
@@ -150,13 +142,13 @@ class TritonServer:
             f"--backend-config=python,shm-region-prefix-name={self._memory_prefix}",
             # Polling reloads a model whenever any file beside it changes, and refuses explicit loads.
             "--model-control-mode=explicit",
-            *(f"--load-model={model}" for model in models),
+            *(f"--load-model={model}" for model in self._models),
             "--exit-on-error=false",
             # The configuration is complete as exported; completing it would start every backend process twice.
             "--disable-auto-complete-config",
-            f"--http-address={LOOPBACK}",
-            f"--grpc-address={LOOPBACK}",
-            f"--metrics-address={LOOPBACK}",
+            f"--http-address={self._address}",
+            f"--grpc-address={self._address}",
+            f"--metrics-address={self._address}",
             f"--http-port={self.ports.http}",
             f"--grpc-port={self.ports.grpc}",
             f"--metrics-port={self.ports.metrics}",
@@ -175,15 +167,11 @@ class TritonServer:
             region.unlink(missing_ok=True)
 
 
-def repository_models(repository: Path) -> list[str]:
-    """Names of the models in a repository: the folders with a config.pbtxt."""
-    return sorted(config.parent.name for config in repository.glob("*/config.pbtxt"))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve a repository until a signal ends it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
+    parser.add_argument("--address", default=LOOPBACK, help="where to listen; loopback unless told otherwise")
     parser.add_argument("--http-port", type=int, default=8000)
     parser.add_argument("--grpc-port", type=int, default=8001)
     parser.add_argument("--metrics-port", type=int, default=8002)
@@ -194,8 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interrupt_on_signals()
     ports = Ports(chosen.http_port, chosen.grpc_port, chosen.metrics_port)
     try:
-        with TritonServer(chosen.repository, ports=ports) as server:
-            print(f"triton: {server.http_url} (HTTP), {server.grpc_address} (gRPC), {server.metrics_url}")  # noqa: T201 - as above
+        with TritonServer(chosen.repository, address=chosen.address, ports=ports, log=OWN_OUTPUT) as server:
             wait_for_end([server.process])
     except KeyboardInterrupt:
         return 0
