@@ -1,0 +1,152 @@
+"""`create_app`: the only place where the gateway's parts are put together."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from service.access import Access, KeysFileError
+from service.bounds import InFlight
+from service.engines.base import Engine
+from service.engines.echo import EchoEngine
+from service.engines.torchscript import TorchScriptEngine
+from service.engines.triton import TritonEngine
+from service.errors import CatalogError
+from service.galleries.base import GalleryStore
+from service.galleries.local import LocalGalleries
+from service.galleries.redis import RedisGalleries
+from service.identification import Identification
+from service.live_catalog import LiveCatalog
+from service.metrics import Metrics, create_metrics
+from service.observation import Observation
+from service.problems import Problem, add_problem_handlers
+from service.readiness import ReadinessCheck
+from service.routes.dependencies import Parts
+from service.routes.table import ROUTERS
+from service.settings import EngineKind, Settings, StoreKind
+from service.translation import Translation
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The gateway as an ASGI application. Engine, store and catalogue open when it starts and close when it stops.
+
+    Raises:
+        KeysFileError: the API keys file cannot be used.
+    """
+    metrics = create_metrics()
+    access = Access(settings.api_keys_file)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _open_parts(settings, metrics, access) as app.state.parts:
+            yield
+
+    app = FastAPI(
+        title="R3AN gateway",
+        version=version("r3an"),
+        description="Use the face features of one encoder in another encoder's gallery.",
+        lifespan=lifespan,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+    )
+    app.add_middleware(Observation, metrics=metrics)
+    add_problem_handlers(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign] # FastAPI's own way of extending the schema
+    return app
+
+
+@asynccontextmanager
+async def _open_parts(settings: Settings, metrics: Metrics, access: Access) -> AsyncIterator[Parts]:
+    async with AsyncExitStack() as stack:
+        engine = await _open_engine(settings)
+        stack.push_async_callback(engine.close)
+        galleries = await _open_galleries(settings)
+        stack.push_async_callback(galleries.close)
+        # No request outlives its deadline, so neither does its use of a version that was replaced.
+        catalog = LiveCatalog(settings.model_repository, engine, metrics, retire_after_s=settings.timeout_ms / 1000 + 1)
+        await catalog.reload()
+        rows = InFlight(settings.rows_in_flight_max, "features", metrics.rows_in_flight)
+        translation = Translation(catalog, engine, rows, metrics)
+        parts = Parts(
+            settings=settings,
+            metrics=metrics,
+            access=access,
+            requests=InFlight(settings.requests_in_flight_max, "requests", metrics.http_requests_in_flight),
+            engine=engine,
+            catalog=catalog,
+            translation=translation,
+            galleries=galleries,
+            identification=Identification(translation, galleries, catalog),
+            readiness=ReadinessCheck(catalog, engine, galleries),
+        )
+        watch = asyncio.create_task(_keep_current(parts))
+        stack.push_async_callback(_cancel, watch)
+        yield parts
+
+
+async def _open_engine(settings: Settings) -> Engine:
+    match settings.engine:
+        case EngineKind.TORCHSCRIPT:
+            return await TorchScriptEngine.open(
+                settings.model_repository,
+                threads=settings.torchscript_threads,
+                queue_max=settings.torchscript_queue_max,
+            )
+        case EngineKind.TRITON:
+            return await TritonEngine.open(settings.triton_url)
+        case EngineKind.ECHO:
+            return EchoEngine()
+
+
+async def _open_galleries(settings: Settings) -> GalleryStore:
+    bounds = {"faces_max": settings.faces_max, "galleries_max": settings.galleries_max}
+    match settings.gallery_store:
+        case StoreKind.LOCAL:
+            return await asyncio.to_thread(LocalGalleries.open, settings.gallery_dir, **bounds)
+        case StoreKind.REDIS:
+            return await RedisGalleries.open(settings.redis_url.get_secret_value(), **bounds)
+
+
+async def _keep_current(parts: Parts) -> None:
+    """Look at the repository, the engine and the keys file now and then, until cancelled."""
+    while True:
+        await asyncio.sleep(parts.settings.reload_interval_s)
+        with suppress(CatalogError):  # logged and counted where it arose; the catalogue of before serves on
+            await parts.catalog.reload()
+        try:
+            await asyncio.to_thread(parts.access.reload)
+        except KeysFileError as error:
+            logger.error("API keys refused: %s", error)  # noqa: TRY400 - one line; the reason says all
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's schema with our problem in place of its validation error, which no client ever gets."""
+    if app.openapi_schema is None:
+        schema = FastAPI.openapi(app)
+        schemas = schema["components"]["schemas"]
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        schemas[Problem.__name__] = Problem.model_json_schema()
+        for operation in (o for path in schema["paths"].values() for o in path.values()):
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+    return app.openapi_schema or {}

@@ -1,0 +1,132 @@
+"""`r3an-gateway`: serve, manage API keys, print the OpenAPI document."""
+
+import math
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import orjson
+import typer
+import uvicorn
+from pydantic import ValidationError
+
+from contract.spaces import NAME_PATTERN
+from service.access import KeyRecord, KeysFile, KeysFileError, Scope, create_key, read_keys, write_keys
+from service.app import create_app
+from service.logs import configure_logs
+from service.settings import Environment, Settings
+
+EXIT_NOT_STARTED = 1
+EXIT_BAD_INPUT = 2
+
+KeysPath = Annotated[Path, typer.Option("--file", help="The API keys file.", envvar="R3AN_API_KEYS_FILE")]
+KeyId = Annotated[str, typer.Option("--id", help="Name of the key, such as the client that holds it.")]
+
+cli = typer.Typer(help="The R3AN gateway. Settings come from R3AN_* variables.", no_args_is_help=True)
+keys_cli = typer.Typer(
+    help="API keys. A running gateway sees changes within R3AN_RELOAD_INTERVAL_S.", no_args_is_help=True
+)
+cli.add_typer(keys_cli, name="keys")
+
+
+@cli.command()
+def serve() -> None:
+    """Serve until SIGTERM or SIGINT; accepted requests finish."""
+    try:
+        settings = Settings()
+        app = create_app(settings)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = f"R3AN_{str(first['loc'][0]).upper()}: " if first["loc"] else ""
+        _refuse(name + first["msg"].removeprefix("Value error, "))
+    except KeysFileError as error:
+        _refuse(str(error))
+    configure_logs(settings.log_level)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,  # it would write query strings and paths; the gateway logs routes itself
+            server_header=False,
+            timeout_graceful_shutdown=math.ceil(settings.timeout_ms / 1000) + 1,
+        )
+    )
+    server.run()
+    if not server.started:
+        raise typer.Exit(EXIT_NOT_STARTED)
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document of this version."""
+    schema = create_app(Settings(environment=Environment.DEVELOPMENT, api_keys_file=None)).openapi()
+    typer.echo(orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode())
+
+
+@keys_cli.command("create")
+def keys_create(
+    id: KeyId,
+    file: KeysPath,
+    scope: Annotated[list[Scope], typer.Option(help="What the key may do; repeat for more.")],
+    requests_per_second: Annotated[float | None, typer.Option(min=0.001, max=100_000, help="Quota.")] = None,
+) -> None:
+    """Create a key and print it, once: only its hash is kept."""
+    keys = _read(file) if file.exists() else KeysFile()
+    if any(record.id == id for record in keys.keys):
+        _refuse(f"{id} exists; revoke it first")
+    try:
+        key, record = create_key(id, scope, requests_per_second)
+    except ValidationError:
+        _refuse(f"--id must match {NAME_PATTERN}")
+    _write(file, (*keys.keys, record))
+    typer.echo(key)
+
+
+@keys_cli.command("list")
+def keys_list(file: KeysPath) -> None:
+    """List the keys: id, scopes, quota."""
+    for record in _read(file).keys:
+        quota = "-" if record.requests_per_second is None else f"{record.requests_per_second:g}/s"
+        typer.echo(f"{record.id}\t{','.join(record.scopes)}\t{quota}")
+
+
+@keys_cli.command("revoke")
+def keys_revoke(id: KeyId, file: KeysPath) -> None:
+    """Revoke a key."""
+    keys = _read(file).keys
+    left = tuple(record for record in keys if record.id != id)
+    if len(left) == len(keys):
+        _refuse(f"no key {id}")
+    _write(file, left)
+
+
+def main() -> None:
+    """Console script."""
+    cli()
+
+
+def _read(file: Path) -> KeysFile:
+    try:
+        return read_keys(file)
+    except KeysFileError as error:
+        _refuse(str(error))
+
+
+def _write(file: Path, records: tuple[KeyRecord, ...]) -> None:
+    try:
+        write_keys(KeysFile(keys=records), file)
+    except OSError as error:
+        _refuse(f"{file.name}: {error.strerror}")
+
+
+def _refuse(reason: str) -> NoReturn:
+    typer.echo(f"r3an-gateway: {reason}", err=True)
+    raise typer.Exit(EXIT_BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Translators in a Triton Inference Server, over gRPC, with explicit model control. No torch in this process."""
+
+import asyncio
+import importlib
+from typing import Any, Self
+
+import numpy as np
+
+from contract.manifest import TranslatorManifest
+from contract.vectors import Features
+from service.engines.proof import check_proof, proof_features
+from service.errors import (
+    EngineError,
+    EngineFailedError,
+    EngineOverloadedError,
+    EngineTimeoutError,
+    EngineUnavailableError,
+)
+
+TENSOR = "FEATURE"
+LOAD_TIMEOUT_S = 120
+PROOF_TIMEOUT_MS = 10_000
+READY_TIMEOUT_MS = 2_000
+MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # 512 rows of 8,192 float32 are 16 MiB
+CHANNEL = (
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    # gRPC's own back-off grows to two minutes: a restarted Triton would stay unused that long.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+# What Triton says is all that tells these from one another: they share a status.
+QUEUE_FULL = "exceeds maximum queue size"
+QUEUE_TIMEOUT = "request timeout expired"
+
+
+class TritonEngine:
+    """Loads versions by name (its version policy keeps the latest two), asks for each by its number."""
+
+    name = "triton"
+
+    def __init__(self, client_module: Any, url: str) -> None:  # noqa: ANN401 - tritonclient has no types
+        self._client_module = client_module
+        self._client = client_module.InferenceServerClient(url, channel_args=CHANNEL)
+        self._loaded: dict[tuple[str, int], TranslatorManifest] = {}
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Prepare a channel to host:port; nothing is sent before the first load."""
+        return cls(importlib.import_module("tritonclient.grpc.aio"), url)
+
+    async def load(self, manifest: TranslatorManifest) -> None:
+        """Have Triton load the translator's latest versions and prove this one. Raises EngineError."""
+        failure: EngineError | None = None
+        try:
+            await self._client.load_model(manifest.id, client_timeout=LOAD_TIMEOUT_S)
+        except self._client_module.InferenceServerException as error:
+            failure = _engine_error(error)
+            if not isinstance(failure, EngineFailedError):
+                raise failure from None
+        try:
+            await self._prove(manifest, PROOF_TIMEOUT_MS)
+        except EngineError as error:
+            raise failure or error from None
+        # A load that failed for another version's sake is no reason to refuse one that answers.
+        self._loaded[manifest.id, manifest.version] = manifest
+
+    async def unload(self, translator: str, version: int) -> None:
+        """Forget a version; Triton unloads the translator with its last one, after the requests under way."""
+        self._loaded.pop((translator, version), None)
+        if any(name == translator for name, _ in self._loaded):
+            return
+        try:
+            await self._client.unload_model(translator, client_timeout=LOAD_TIMEOUT_S)
+        except self._client_module.InferenceServerException as error:
+            raise _engine_error(error) from None
+
+    async def translate(self, manifest: TranslatorManifest, features: Features, timeout_ms: int) -> Features:
+        """Translate features [N, ds], N up to the translator's max_batch_size, into [N, dt]."""
+        tensor = self._client_module.InferInput(TENSOR, list(features.shape), "FP32")
+        tensor.set_data_from_numpy(features)
+        try:
+            answer = await self._client.infer(
+                manifest.id,
+                [tensor],
+                model_version=str(manifest.version),
+                outputs=[self._client_module.InferRequestedOutput(TENSOR)],
+                timeout=timeout_ms * 1000,  # microseconds: leaves Triton's queue when it is too late anyway
+                client_timeout=timeout_ms / 1000,
+            )
+        except self._client_module.InferenceServerException as error:
+            raise _engine_error(error) from None
+        translated = answer.as_numpy(TENSOR)
+        if translated is None:
+            raise EngineFailedError(f"the engine answered without {TENSOR}")
+        return np.asarray(translated, dtype=np.float32)
+
+    async def ready(self) -> bool:
+        """Whether every loaded version answers a real inference; Triton's own readiness outlives a dead backend."""
+        proofs = [self._prove(manifest, READY_TIMEOUT_MS) for manifest in list(self._loaded.values())]
+        failures = [f for f in await asyncio.gather(*proofs, return_exceptions=True) if f is not None]
+        # A full queue refuses the proof too, and is a sign of life.
+        return bool(self._loaded) and all(isinstance(failure, EngineOverloadedError) for failure in failures)
+
+    async def close(self) -> None:
+        """Close the channel. Idempotent."""
+        await self._client.close()
+
+    async def _prove(self, manifest: TranslatorManifest, timeout_ms: int) -> None:
+        check_proof(manifest, await self.translate(manifest, proof_features(manifest), timeout_ms))
+
+
+def _engine_error(error: Any) -> EngineError:  # noqa: ANN401 - tritonclient has no types
+    """Tell Triton's failures apart. Its own words stay here: they can quote a request."""
+    status, message = str(error.status()), str(error.message()).lower()
+    if QUEUE_FULL in message:
+        return EngineOverloadedError("the engine's queue is full", retry_after_s=1)
+    if QUEUE_TIMEOUT in message or status == "StatusCode.DEADLINE_EXCEEDED":
+        return EngineTimeoutError("the engine did not answer before the deadline")
+    if status in {"StatusCode.UNAVAILABLE", "StatusCode.NOT_FOUND"}:
+        return EngineUnavailableError("the engine or this version cannot be reached", retry_after_s=1)
+    return EngineFailedError("the engine answered with an error")
