@@ -80,7 +80,7 @@ class Training(_Facts):
     data_fingerprint: Sha256
     rows: int = Field(ge=1)
     identities: int = Field(ge=1)
-    config: dict[str, str | int | float | bool | None | list[int]]
+    config: dict[str, str | int | float | bool | list[int] | None]
     seed: int
     seconds: float = Field(ge=0)
     software: dict[str, str]

@@ -36,7 +36,8 @@ def check_features(features: Features, dim: int) -> None:
 
 def l2_normalize(features: Features) -> Features:
     """Scale each row of [N, d] to unit length. Rows must have passed `check_features`."""
-    return np.divide(features, np.linalg.norm(features, axis=1, keepdims=True), dtype=np.float32)
+    normalised: Features = features / np.linalg.norm(features, axis=1, keepdims=True)
+    return normalised
 
 
 def pack_float32(features: Features) -> bytes:

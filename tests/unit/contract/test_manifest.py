@@ -1,0 +1,115 @@
+"""What a translator version must agree on before it is served."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from contract.confidence import ConfidenceModel, encode_float32
+from contract.errors import ManifestError
+from contract.manifest import (
+    MANIFEST_BYTES_MAX,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    TranslatorManifest,
+    read_manifest,
+    sha256_of,
+    write_manifest,
+)
+from contract.spaces import FeatureSpace
+from tests.manifests import make_manifest
+
+
+@pytest.fixture
+def version_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "source-24--target-16" / "3"
+    folder.mkdir(parents=True)
+    (folder / MODEL_FILE).write_bytes(b"weights")
+    write_manifest(make_manifest(version=3, sha256=sha256_of(folder / MODEL_FILE)), folder)
+    return folder
+
+
+def change(version_dir: Path, **fields: object) -> None:
+    file = version_dir / MANIFEST_FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+
+def test_what_was_written_is_read(version_dir: Path) -> None:
+    manifest = read_manifest(version_dir)
+    assert manifest == make_manifest(version=3, sha256=sha256_of(version_dir / MODEL_FILE))
+    assert manifest.method.value == "affine"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"version": 4}, "manifest names source-24--target-16/4"),
+        ({"id": "other"}, "manifest names other/3"),
+        ({"sha256": "1" * 64}, "does not have the manifest's sha256"),
+        ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
+        ({"schema_version": 2}, "schema_version"),
+        ({"method": "magic"}, "method"),
+        ({"source": {"id": "source-24", "dim": "24"}}, "source.dim"),
+        ({"target": {"id": "source-24", "dim": 24}}, "source and target are the same space"),
+        ({"parity": {"max_abs_difference": 0.1}}, "parity.max_abs_difference"),
+    ],
+)
+def test_a_version_whose_facts_disagree_is_refused_by_name(
+    version_dir: Path, fields: dict[str, object], reason: str
+) -> None:
+    change(version_dir, **fields)
+    with pytest.raises(ManifestError, match="source-24--target-16/3: ") as refused:
+        read_manifest(version_dir)
+    assert reason in str(refused.value)
+
+
+def test_changed_weights_are_refused(version_dir: Path) -> None:
+    (version_dir / MODEL_FILE).write_bytes(b"weightz")
+    with pytest.raises(ManifestError, match="sha256"):
+        read_manifest(version_dir)
+
+
+@pytest.mark.parametrize("file", [MANIFEST_FILE, MODEL_FILE])
+def test_a_missing_file_is_named(version_dir: Path, file: str) -> None:
+    (version_dir / file).unlink()
+    with pytest.raises(ManifestError, match=f"No such file or directory: {file}"):
+        read_manifest(version_dir)
+
+
+def test_a_manifest_that_is_no_json_is_refused(version_dir: Path) -> None:
+    (version_dir / MANIFEST_FILE).write_text("{")
+    with pytest.raises(ManifestError, match="manifest: Invalid JSON"):
+        read_manifest(version_dir)
+
+
+def test_a_manifest_beyond_its_bound_is_not_read(version_dir: Path) -> None:
+    os.truncate(version_dir / MANIFEST_FILE, MANIFEST_BYTES_MAX + 1)
+    with pytest.raises(ManifestError, match="exceeds"):
+        read_manifest(version_dir)
+
+
+def test_confidence_of_another_dimension_is_refused() -> None:
+    confidence = ConfidenceModel(
+        dim=2,
+        mean=encode_float32(np.zeros(2, dtype=np.float32)),
+        components=encode_float32(np.eye(2, dtype=np.float32)),
+        variances=encode_float32(np.ones(2, dtype=np.float32)),
+        residual_variance=1.0,
+        distances=encode_float32(np.array([1, 2], dtype=np.float32)),
+    )
+    with pytest.raises(ValidationError, match="another dimension"):
+        make_manifest(confidence=confidence)
+    assert make_manifest(FeatureSpace(id="source-2", dim=2), confidence=confidence).confidence == confidence
+
+
+def test_a_manifest_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        make_manifest().version = 2  # type: ignore[misc] # that it cannot be set is the point
+
+
+def test_the_manifest_survives_json() -> None:
+    manifest = make_manifest()
+    assert TranslatorManifest.model_validate_json(manifest.model_dump_json()) == manifest
