@@ -144,7 +144,9 @@ def measure_parity(module: nn.Module, scripted: torch.jit.ScriptModule, source_d
             difference = float((_run(module, features) - _run(scripted, features)).abs().max())
             worst = max(worst, difference if np.isfinite(difference) else float("inf"))
     if worst > PARITY_MAX:
-        raise ExportError(f"TorchScript differs from the trained module by {worst:g}; at most {PARITY_MAX:g} is allowed")
+        raise ExportError(
+            f"TorchScript differs from the trained module by {worst:g}; at most {PARITY_MAX:g} is allowed"
+        )
     return worst
 
 

@@ -1,0 +1,74 @@
+"""The settings of one fit: TOML that states only differences from these defaults. Unknown keys are refused."""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contract.manifest import Method
+from training.errors import ConfigError
+
+
+class FitConfig(BaseModel):
+    """How a method is trained. The closed-form methods read `method` and `seed` alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    method: Method = Field(strict=False)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+    iterations: int = Field(default=1000, ge=1, le=10_000_000)
+    batch_rows: int = Field(default=128, ge=2, le=8192)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: float = Field(default=2e-3, gt=0, le=10)
+    schedule: Literal["cosine", "steps"] = "cosine"
+    milestones: tuple[int, ...] = Field(default=(), strict=False)  # iterations at which `steps` divides the rate by 10
+    warmup_iterations: int = Field(default=0, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=1e-3, ge=0, le=1)
+    average_decay: float = Field(
+        default=0.0, ge=0, lt=1
+    )  # exponential moving average of the weights; 0: the last weights
+    mix_faces: bool = False  # train on random convex combinations of two faces, features and images alike
+
+    # R³AN only: Algorithm 1's order, or one update that shares forward passes; Eq. 10's lambdas.
+    step: Literal["sequential", "fused"] = "fused"
+    reconstruction_weight: float = Field(default=0.02, ge=0)
+    adversarial_weight: float = Field(default=0.02, ge=0)
+    representation_weight: float = Field(default=1.0, ge=0)
+    regression_weight: float = Field(default=1.0, ge=0)
+
+    checkpoint_interval_s: float = Field(default=60.0, gt=0)
+
+    def facts(self) -> dict[str, str | int | float | bool | None | list[int]]:
+        """The whole configuration as the manifest keeps it."""
+        facts = self.model_dump(mode="json")
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in facts.items()}
+
+
+def load_config(method: Method, file: Path | None = None, *, seed: int | None = None) -> FitConfig:
+    """A method's shipped configuration, or the given TOML file's.
+
+    Raises:
+        ConfigError: not TOML, an unknown key, a value out of range, or the file is for another method.
+    """
+    shipped = resources.files("training") / "configs" / f"{method}.toml"
+    name = str(file) if file is not None else shipped.name
+    try:
+        text = file.read_text(encoding="utf-8") if file is not None else shipped.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
+        if seed is not None:
+            values["seed"] = seed
+        config = FitConfig.model_validate(values)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{name}: no such configuration") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigError(f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    if config.method != method:
+        raise ConfigError(f"{name}: is for {config.method}, not {method}")
+    return config

@@ -1,0 +1,147 @@
+"""One fit on disk: train on some identities, set the others aside, leave weights and facts in a folder."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from contract.manifest import Method, Training
+from contract.spaces import FeatureSpace
+from training.config import FitConfig
+from training.errors import DataError
+from training.export import software_versions
+from training.loop import OnIteration
+from training.methods.base import Fit, Rows
+from training.methods.registry import empty_translator, entry
+from training.models.translator import Translator
+from training.pairs import DISTRACTOR, IDENTITY, OnRows, PairedFeatures, read_pairs
+
+WEIGHTS_FILE, FACTS_FILE, CHECKPOINT_FILE = "translator.pt", "fit.json", "checkpoint.pt"
+HELD_OUT_SHARE = 0.4
+SPLIT_SEED = 0  # one split for all methods and seeds of a data set, so that results compare
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Rows of identities to learn from, and rows of identities nobody trains on."""
+
+    training: Rows
+    held_out: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFacts:
+    """What is known of a fit without its weights."""
+
+    method: Method
+    source: FeatureSpace
+    target: FeatureSpace
+    training: Training
+
+
+def split_identities(pairs: PairedFeatures, held_out_share: float = HELD_OUT_SHARE) -> Split:
+    """Divide rows by identity, never an identity between both; distractors are always held out.
+
+    Raises:
+        DataError: a side would be left with fewer than two identities.
+    """
+    identities = np.asarray(pairs.identities)
+    unique = np.unique(identities[identities != DISTRACTOR])
+    held_out = np.random.default_rng(SPLIT_SEED).permutation(unique)[: round(len(unique) * held_out_share)]
+    if len(held_out) < 2 or len(unique) - len(held_out) < 2:
+        reason = f"{len(unique)} identities cannot be divided into two sides of at least two"
+        raise DataError(str(pairs.path), reason, column=IDENTITY)
+    is_held_out = np.isin(identities, held_out) | (identities == DISTRACTOR)
+    return Split(np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out))
+
+
+def load_for(
+    path: Path, source: str, target: str, methods: list[Method], cache_dir: Path, on_rows: OnRows | None = None
+) -> PairedFeatures:
+    """Read what the methods need of a data set. Raises DataError."""
+    if source == target:
+        raise DataError(str(path), "source and target are the same feature space", column=source)
+    images = any(entry(method).needs_images for method in methods)
+    return read_pairs(path, [source, target], cache_dir, images=images, on_rows=on_rows)
+
+
+def fit_pairs(
+    pairs: PairedFeatures,
+    rows: Rows,
+    source: str,
+    target: str,
+    config: FitConfig,
+    out: Path,
+    on_iteration: OnIteration,
+) -> tuple[Translator, FittedFacts]:
+    """Train one method, or take up the finished or interrupted training that lies in `out`.
+
+    Raises:
+        TrainingError: bad data, a checkpoint of another training, or divergence.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    started_at = time.monotonic()
+    before_s = _seconds_before(out)
+    fit = Fit(pairs, rows, source, target, config, out / CHECKPOINT_FILE, on_iteration)
+    try:
+        translator = entry(config.method).fit(fit)
+    finally:
+        _write_atomically(out / "seconds.json", json.dumps(before_s + time.monotonic() - started_at))
+    facts = FittedFacts(
+        method=config.method,
+        source=pairs.space(source),
+        target=pairs.space(target),
+        training=Training(
+            data_fingerprint=pairs.fingerprint,
+            rows=len(rows),
+            identities=len(np.unique(pairs.identities[rows])),
+            config=config.facts(),
+            seed=config.seed,
+            seconds=round(_seconds_before(out), 3),
+            software=software_versions(),
+        ),
+    )
+    save(translator, facts, out)
+    return translator, facts
+
+
+def save(translator: Translator, facts: FittedFacts, out: Path) -> None:
+    """Write weights, then facts; facts are the sign that the weights are whole."""
+    staged = out / f".{WEIGHTS_FILE}"
+    torch.save(translator.state_dict(), staged)
+    staged.replace(out / WEIGHTS_FILE)
+    values = asdict(facts) | {
+        key: getattr(facts, key).model_dump(mode="json") for key in ("source", "target", "training")
+    }
+    _write_atomically(out / FACTS_FILE, json.dumps(values, indent=2) + "\n")
+
+
+def load(out: Path) -> tuple[Translator, FittedFacts]:
+    """Read what `save` wrote. Raises DataError when the folder holds no finished fit."""
+    try:
+        values = json.loads((out / FACTS_FILE).read_text(encoding="utf-8"))
+        facts = FittedFacts(
+            method=Method(values["method"]),
+            source=FeatureSpace.model_validate(values["source"]),
+            target=FeatureSpace.model_validate(values["target"]),
+            training=Training.model_validate(values["training"]),
+        )
+        translator = empty_translator(facts.method, facts.source.dim, facts.target.dim)
+        translator.load_state_dict(torch.load(out / WEIGHTS_FILE, weights_only=True))
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise DataError(str(out), f"no finished fit ({FACTS_FILE} and {WEIGHTS_FILE})") from error
+    return translator.eval(), facts
+
+
+def _seconds_before(out: Path) -> float:
+    file = out / "seconds.json"
+    return float(json.loads(file.read_text())) if file.exists() else 0.0
+
+
+def _write_atomically(file: Path, text: str) -> None:
+    staged = file.with_name(f".{file.name}")
+    staged.write_text(text, encoding="utf-8")
+    staged.replace(file)

@@ -1,0 +1,112 @@
+"""The loop around every iterative method: progress, checkpoints, resumption, divergence."""
+
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+
+from training.errors import ConfigError, DivergedError
+
+Losses = dict[str, float]
+OnIteration = Callable[[int, int, Losses], None]  # iterations done, in all, latest losses
+
+
+class Learner(Protocol):
+    """Something that learns one iteration at a time and can be set aside."""
+
+    def learn(self, iteration: int) -> Losses:
+        """One update; must depend on nothing but its state and `iteration`."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        ...
+
+
+def run_loop(
+    learner: Learner,
+    iterations: int,
+    *,
+    checkpoint: Path,
+    identity: dict[str, Any],
+    interval_s: float,
+    on_iteration: OnIteration,
+) -> None:
+    """Learn up to `iterations`, resuming from `checkpoint` and writing it every `interval_s` and on interruption.
+
+    `identity` is what must agree for a checkpoint to be this training's: configuration and data fingerprint.
+
+    Raises:
+        ConfigError: the checkpoint belongs to another training.
+        DivergedError: a loss is not finite; the checkpoint before it stays.
+        KeyboardInterrupt: passed on after the checkpoint is written.
+    """
+    done = _resume(learner, checkpoint, identity)
+    written_at = time.monotonic()
+    with _interruption() as interrupted:
+        while done < iterations:
+            losses = learner.learn(done)
+            for name, loss in losses.items():
+                if not math.isfinite(loss):
+                    raise DivergedError(f"{name} loss is {loss} at iteration {done + 1}")
+            done += 1
+            on_iteration(done, iterations, losses)
+            if interrupted.is_set() or time.monotonic() - written_at > interval_s:
+                _write(learner, checkpoint, identity, done)
+                written_at = time.monotonic()
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+    _write(learner, checkpoint, identity, done)
+
+
+@contextmanager
+def _interruption() -> Iterator[threading.Event]:
+    """Turn Ctrl-C into a flag, so that an iteration is finished and checkpointed whole. A second Ctrl-C acts at once."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _resume(learner: Learner, checkpoint: Path, identity: dict[str, Any]) -> int:
+    if not checkpoint.exists():
+        return 0
+    saved = torch.load(checkpoint, weights_only=True)
+    if saved["identity"] != identity:
+        changed = sorted(k for k in identity if saved["identity"].get(k) != identity[k])
+        raise ConfigError(f"{checkpoint} is of another training ({', '.join(changed)} differ); choose another folder")
+    learner.restore(saved["learner"])
+    return int(saved["iterations"])
+
+
+def _write(learner: Learner, checkpoint: Path, identity: dict[str, Any], done: int) -> None:
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    staged = checkpoint.with_suffix(".writing")
+    with staged.open("wb") as file:
+        torch.save({"identity": identity, "iterations": done, "learner": learner.state()}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    staged.replace(checkpoint)

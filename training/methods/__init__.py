@@ -1,0 +1,1 @@
+"""Methods: ways to make a translator, behind one interface."""

@@ -1,0 +1,110 @@
+"""What a method is given, and what it gives back."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from contract.vectors import Features, l2_normalize
+from training.config import FitConfig
+from training.loop import Learner, OnIteration, run_loop
+from training.models.translator import Translator
+from training.pairs import PairedFeatures
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One fit: which rows of which pairs, from which space to which, how, and where its checkpoint lies."""
+
+    pairs: PairedFeatures
+    rows: Rows  # rows to train on
+    source: str
+    target: str
+    config: FitConfig
+    checkpoint: Path
+    on_iteration: OnIteration
+
+    def sources(self, rows: Rows) -> Features:
+        """Raw source features [n, ds]."""
+        return np.asarray(self.pairs.features[self.source][rows])
+
+    def targets(self, rows: Rows) -> Features:
+        """Unit-length target features [n, dt]."""
+        return l2_normalize(np.asarray(self.pairs.features[self.target][rows]))
+
+    @property
+    def dims(self) -> tuple[int, int]:
+        """Source and target dimension."""
+        return self.pairs.space(self.source).dim, self.pairs.space(self.target).dim
+
+    def learn(self, learner: Learner) -> None:
+        """Run an iterative method's learner to its end, resuming from this fit's checkpoint."""
+        rows = hashlib.sha256(self.rows.tobytes()).hexdigest()
+        run_loop(
+            learner,
+            self.config.iterations,
+            checkpoint=self.checkpoint,
+            identity={
+                "configuration": self.config.model_dump_json(),
+                "data": self.pairs.fingerprint,
+                "rows": rows,
+                "source": self.source,
+                "target": self.target,
+            },
+            interval_s=self.config.checkpoint_interval_s,
+            on_iteration=self.on_iteration,
+        )
+
+
+class FitMethod(Protocol):
+    """Turns pairs into a translator."""
+
+    def __call__(self, fit: Fit) -> Translator:
+        """Train, resuming from the checkpoint if there is one. Raises TrainingError."""
+        ...
+
+
+MOMENT_ROWS = 8192
+
+
+def preparation(fit: Fit) -> tuple[Tensor, float]:
+    """Mean [ds] of unit-length sources, and the scale that makes their average variance 1; streamed."""
+    total, power = np.zeros(fit.dims[0]), 0.0
+    for rows in chunks(fit.rows):
+        x = l2_normalize(fit.sources(rows)).astype(np.float64)
+        total += x.sum(0)
+        power += float((x**2).sum())
+    mean = total / len(fit.rows)
+    variance = (power / len(fit.rows) - float(mean @ mean)) / fit.dims[0]
+    return torch.from_numpy(mean.astype(np.float32)), float(1 / np.sqrt(max(variance, 1e-12)))
+
+
+def chunks(rows: Rows) -> list[Rows]:
+    """Rows in bounded pieces."""
+    return [rows[i : i + MOMENT_ROWS] for i in range(0, len(rows), MOMENT_ROWS)]
+
+
+class Batches:
+    """A seeded order of rows: every row once an epoch, a new order each epoch, any iteration's batch at any time."""
+
+    def __init__(self, rows: Rows, batch_rows: int, seed: int) -> None:
+        self.rows = rows
+        self.batch_rows = min(batch_rows, len(rows))
+        self.seed = seed
+        self._epoch = -1
+        self._order: Rows = rows
+
+    def at(self, iteration: int) -> Rows:
+        """Rows of one iteration's batch."""
+        epoch, position = divmod(iteration, len(self.rows) // self.batch_rows)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = self.rows[np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))]
+        return self._order[position * self.batch_rows : (position + 1) * self.batch_rows]

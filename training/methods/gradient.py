@@ -1,0 +1,66 @@
+"""Optimisers, schedules and weight averages shared by the methods that descend gradients."""
+
+import math
+
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from training.config import FitConfig
+
+AVERAGE_WARMUP = 10  # the average forgets the random start: its decay is at most (1 + n) / (10 + n) after n updates
+
+
+def make_optimizer(parameters: list[nn.Parameter], config: FitConfig) -> Optimizer:
+    """The configured optimiser over all parameters."""
+    if config.optimizer == "sgd":
+        return SGD(parameters, config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay)
+    return AdamW(parameters, config.learning_rate, betas=(config.momentum, 0.999), weight_decay=config.weight_decay)
+
+
+def learning_rate(config: FitConfig, iteration: int) -> float:
+    """The rate at an iteration counted from 0: linear warm-up, then cosine to zero or division by 10 at milestones."""
+    warmup = min(1.0, (iteration + 1) / config.warmup_iterations) if config.warmup_iterations else 1.0
+    if config.schedule == "steps":
+        passed = sum(iteration >= milestone for milestone in config.milestones)
+        return config.learning_rate * warmup / 10**passed
+    return config.learning_rate * warmup * (1 + math.cos(math.pi * iteration / config.iterations)) / 2
+
+
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
+    """Apply a rate to all parameter groups."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+class Average:
+    """Exponential moving average of a network's weights and buffers; decay 0 keeps the last weights."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+    def update(self, network: nn.Module, iteration: int) -> None:
+        """Take in one more update."""
+        decay = min(self.decay, (1 + iteration) / (AVERAGE_WARMUP + iteration))
+        self.average.multi_avg_fn = get_ema_multi_avg_fn(decay)
+        self.average.update_parameters(network)
+
+    @property
+    def network(self) -> nn.Module:
+        """The averaged network."""
+        return self.average.module
+
+
+def mix(generator: torch.Generator, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Convex combinations of each row with a random other row, the same for all tensors [n, ...]."""
+    rows = len(tensors[0])
+    other = torch.randperm(rows, generator=generator)
+    share = torch.rand(rows, generator=generator)  # [n]
+    return tuple(_blend(t, t[other], share) for t in tensors)
+
+
+def _blend(a: torch.Tensor, b: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    weight = share.view(-1, *[1] * (a.dim() - 1))
+    return torch.lerp(a, b, weight)

@@ -1,0 +1,46 @@
+"""The table of methods."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from contract.manifest import Method
+from training.errors import ConfigError
+from training.methods.base import FitMethod
+from training.methods.fully_connected import fit_fully_connected
+from training.methods.linear import fit_affine, fit_procrustes
+from training.methods.r3an import fit_r3an
+from training.models.fully_connected import FullyConnected
+from training.models.linear import Linear
+from training.models.r3an import R3AN
+from training.models.translator import Translator
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How to fit a method, what network it ends as, and whether it looks at faces."""
+
+    fit: FitMethod
+    network: type[nn.Module]  # constructed with (source_dim, target_dim)
+    needs_images: bool = False
+
+
+METHODS: dict[Method, Entry] = {
+    Method.R3AN: Entry(fit_r3an, R3AN, needs_images=True),
+    Method.FC: Entry(fit_fully_connected, FullyConnected),
+    Method.AFFINE: Entry(fit_affine, Linear),
+    Method.PROCRUSTES: Entry(fit_procrustes, Linear),
+}
+
+
+def entry(method: Method) -> Entry:
+    """A method's entry. Raises ConfigError for a name that has none yet."""
+    if method not in METHODS:
+        raise ConfigError(f"method {method} is not available; there are {', '.join(METHODS)}")
+    return METHODS[method]
+
+
+def empty_translator(method: Method, source_dim: int, target_dim: int) -> Translator:
+    """A translator of the method's shape, for weights to be loaded into."""
+    return Translator(torch.zeros(source_dim), 1.0, entry(method).network(source_dim, target_dim))
