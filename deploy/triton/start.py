@@ -126,6 +126,10 @@ class TritonServer:
         series = [line for line in lines if line.startswith(f"{name}{{") and all(label in line for label in wanted)]
         return sum(float(line.rsplit(" ", 1)[1]) for line in series)
 
+    def shared_memory(self) -> list[Path]:
+        """The regions of shared memory that this server has made."""
+        return list(SHARED_MEMORY.glob(f"{self._memory_prefix}*"))
+
     def __enter__(self) -> Self:
         return self if self.process.running else self.start()
 
@@ -163,7 +167,7 @@ class TritonServer:
             raise ProcessError(json.loads(error.read()).get("error", "refused")) from error
 
     def _unlink_shared_memory(self) -> None:
-        for region in SHARED_MEMORY.glob(f"{self._memory_prefix}*"):
+        for region in self.shared_memory():
             region.unlink(missing_ok=True)
 
 

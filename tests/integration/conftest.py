@@ -1,0 +1,57 @@
+"""Real servers for the tests: one of each for a whole worker, on free ports, ended by process id."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deploy.gateway import GatewayServer
+from deploy.redis.start import RedisServer
+from deploy.triton.start import TritonServer
+from tests.integration.stack import EMBEDDED, OTHER_SOURCE, OTHER_TARGET, SERVERS, gateway_settings, server_settings
+from tests.repository import write_translator
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """An empty Redis with its query engine. Tests keep apart by the names of their galleries."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def translators(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository that no test changes: two translators that share no feature space."""
+    repository = tmp_path_factory.mktemp("translators")
+    write_translator(repository)
+    write_translator(repository, OTHER_SOURCE, OTHER_TARGET, seed=1)
+    return repository
+
+
+@pytest.fixture(scope="session")
+def triton_server(translators: Path) -> Iterator[TritonServer]:
+    """A Triton over `translators`."""
+    with TritonServer(translators) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=[EMBEDDED, SERVERS])
+def gateway(
+    request: pytest.FixtureRequest, translators: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayServer]:
+    """A gateway over `translators`: once all in one process, once with a real Triton and a real Redis."""
+    settings = gateway_settings(translators, tmp_path_factory.mktemp("galleries"))
+    if request.param != EMBEDDED:
+        triton: TritonServer = request.getfixturevalue("triton_server")
+        redis: RedisServer = request.getfixturevalue("redis_server")
+        settings |= server_settings(triton, redis)
+    with GatewayServer(settings) as server:
+        yield server
+
+
+@pytest.fixture
+def client(gateway: GatewayServer) -> Iterator[httpx.Client]:
+    """An HTTP client of `gateway`."""
+    with httpx.Client(base_url=gateway.url, timeout=60) as http:
+        yield http
