@@ -1,0 +1,212 @@
+"""The shared gallery store: Redis with its Query Engine, FLAT FLOAT16, exact. Several gateways may use one Redis."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Self
+
+from contract.spaces import FeatureSpace
+from contract.vectors import Features
+from service.errors import (
+    GalleryLimitError,
+    GallerySpaceMismatchError,
+    GalleryUnavailableError,
+    UnknownFaceError,
+    UnknownGalleryError,
+    UnknownSubjectError,
+)
+from service.galleries import redis_scripts as scripts
+from service.galleries.base import Face, FaceBatch, GalleryInfo, Matches
+from service.galleries.redis_connection import CommandRefusedError, RedisConnection
+from service.galleries.redis_records import (
+    FACE_FIELDS,
+    GALLERIES_KEY,
+    GalleryRecord,
+    face_arguments,
+    half_precision,
+    read_faces,
+    read_matches,
+)
+
+STREAM_FACES = 1000
+PURGE_FACES = 500
+SPARE_CANDIDATES = 16  # beyond top_k: half precision may rank near-equals otherwise than their rescored similarity
+
+logger = logging.getLogger(__name__)
+
+
+class RedisGalleries:
+    """Galleries in Redis, as `GalleryStore` describes, within half precision: similarities hold to 1e-3.
+
+    Redis scans all faces; what it finds, and the next 16, is rescored in float64 from the stored feature, so that equal
+    features tie. With an append-only file a returned write survives kill -9 of Redis (of the machine: appendfsync
+    always).
+    """
+
+    name = "redis"
+
+    def __init__(self, redis: RedisConnection, *, faces_max: int, galleries_max: int) -> None:
+        self._redis = redis
+        self._faces_max = faces_max
+        self._galleries_max = galleries_max
+        self._examined = False
+
+    @classmethod
+    async def open(cls, url: str, *, faces_max: int, galleries_max: int) -> Self:
+        """A store on the Redis at `url`; one that cannot be reached yet is simply not ready.
+
+        `faces_max` bounds one gallery, `galleries_max` the store.
+        """
+        store = cls(RedisConnection.open(url), faces_max=faces_max, galleries_max=galleries_max)
+        await store.ready()
+        return store
+
+    async def create(self, gallery: str, space: FeatureSpace) -> bool:
+        """Create a gallery; False if it exists in the same space."""
+        await self._purge(gallery)
+        if await self._redis.script(scripts.REGISTER, [GALLERIES_KEY], gallery, self._galleries_max) == scripts.FULL:
+            raise GalleryLimitError(f"at most {self._galleries_max} galleries can be held")
+        fresh = GalleryRecord.fresh(gallery, space)
+        created = bool(await self._redis.command("SET", fresh.key, fresh.value, "NX"))
+        record = fresh if created else await self._find(gallery)
+        if record.space != space:
+            raise GallerySpaceMismatchError(f"the gallery holds the feature space {record.space.id}")
+        await self._create_index(record)  # also where a crash came between record and index
+        return created
+
+    async def info(self, gallery: str) -> GalleryInfo:
+        """Describe a gallery."""
+        record = await self._find(gallery)
+        faces, subjects = await self._redis.commands([("ZCARD", record.faces_key), ("GET", record.subjects_key)])
+        return GalleryInfo(record.name, record.space, faces, int(subjects or 0))
+
+    async def list(self) -> list[GalleryInfo]:
+        """All galleries, by name."""
+        names = sorted(name.decode() for name in await self._redis.command("SMEMBERS", GALLERIES_KEY))
+        values = await self._redis.commands([("GET", GalleryRecord.key_of(name)) for name in names])
+        records = [GalleryRecord.read(name, value) for name, value in zip(names, values, strict=True) if value]
+        faces = await self._redis.commands([("ZCARD", record.faces_key) for record in records])
+        subjects = await self._redis.commands([("GET", record.subjects_key) for record in records])
+        return [
+            GalleryInfo(record.name, record.space, count, int(subject_count or 0))
+            for record, count, subject_count in zip(records, faces, subjects, strict=True)
+        ]
+
+    async def drop(self, gallery: str) -> None:
+        """Delete a gallery with all faces. What a crash leaves undone, the next `drop` or `create` of it completes."""
+        keys = [GalleryRecord.key_of(gallery), GalleryRecord.dropped_key_of(gallery)]
+        dropped = await self._redis.script(scripts.DROP, keys)
+        await self._purge(gallery)
+        if not dropped:
+            raise UnknownGalleryError("no such gallery")
+        await self._redis.command("SREM", GALLERIES_KEY, gallery)
+
+    async def upsert(self, gallery: str, faces: Sequence[Face], features: Features) -> int:
+        """Enrol or replace faces, all or none; returns how many were new."""
+        record = await self._find(gallery)
+        record.check_dimension(features)
+        return await self._change(scripts.UPSERT, record, self._faces_max, *face_arguments(faces, features))
+
+    async def get(self, gallery: str, face_id: str) -> Face:
+        """Read one face."""
+        record = await self._find(gallery)
+        fields = await self._redis.command("HMGET", record.face_key(face_id), *FACE_FIELDS)
+        found, _ = read_faces([face_id], [fields], record.space.dim)
+        if not found:
+            raise UnknownFaceError("no such face in the gallery")
+        return found[0]
+
+    async def delete_face(self, gallery: str, face_id: str) -> None:
+        """Delete one face."""
+        if not await self._change(scripts.DELETE_FACE, await self._find(gallery), face_id):
+            raise UnknownFaceError("no such face in the gallery")
+
+    async def delete_subject(self, gallery: str, subject: str) -> int:
+        """Delete all faces of a subject; returns how many."""
+        deleted = await self._change(scripts.DELETE_SUBJECT, await self._find(gallery), subject)
+        if not deleted:
+            raise UnknownSubjectError("no such subject in the gallery")
+        return deleted
+
+    async def search(self, gallery: str, features: Features, top_k: int) -> Matches:
+        """The top_k faces of each probe [N, d]; of more than 16 that tie for the last place, any."""
+        record = await self._find(gallery)
+        record.check_dimension(features)
+        searches = [record.search_command(probe, top_k + SPARE_CANDIDATES) for probe in half_precision(features)]
+        try:
+            replies = await self._redis.commands(searches)
+        except CommandRefusedError:
+            if await self._find(gallery) != record:  # made anew meanwhile; dropped, _find says so
+                raise UnknownGalleryError("no such gallery") from None
+            raise
+        return [read_matches(record, reply, probe)[:top_k] for reply, probe in zip(replies, features, strict=True)]
+
+    async def faces(self, gallery: str) -> AsyncIterator[FaceBatch]:
+        """All faces by face_id, 1,000 at a time; a face deleted meanwhile is left out."""
+        record = await self._find(gallery)
+        after = "-"
+        while page := await self._redis.command(
+            "ZRANGE", record.faces_key, after, "+", "BYLEX", "LIMIT", 0, STREAM_FACES
+        ):
+            face_ids = [face_id.decode() for face_id in page]
+            rows = await self._redis.commands([("HMGET", record.face_key(i), *FACE_FIELDS) for i in face_ids])
+            batch = read_faces(face_ids, rows, record.space.dim)
+            if batch[0]:
+                yield batch
+            after = f"({face_ids[-1]}"
+
+    async def ready(self) -> bool:
+        """Whether Redis answers, has its data loaded and its Query Engine in."""
+        try:
+            await self._redis.command("FT._LIST")
+            if not self._examined:
+                await self._examine()
+        except GalleryUnavailableError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close every connection. Writes need no flush."""
+        await self._redis.close()
+
+    async def _examine(self) -> None:
+        persistence = await self._redis.command("INFO", "persistence")
+        if not persistence["aof_enabled"]:
+            logger.warning("Redis runs without an append-only file: enrolled faces are lost when it stops")
+        self._examined = True
+
+    async def _find(self, gallery: str) -> GalleryRecord:
+        value = await self._redis.command("GET", GalleryRecord.key_of(gallery))
+        if value is None:
+            raise UnknownGalleryError("no such gallery")
+        return GalleryRecord.read(gallery, value)
+
+    async def _create_index(self, record: GalleryRecord) -> None:
+        try:
+            await self._redis.command(*record.create_index_command())
+        except CommandRefusedError as error:
+            if "already exists" not in str(error.__cause__):
+                raise
+
+    async def _change(self, script: str, record: GalleryRecord, *arguments: str | int | bytes) -> int:
+        keys = [record.key, record.faces_key, record.subjects_key]
+        prefixes = (record.face_key(""), record.subject_key(""))
+        answer = int(await self._redis.script(script, keys, record.value, *prefixes, *arguments))
+        if answer == scripts.GONE:
+            raise UnknownGalleryError("no such gallery")
+        if answer == scripts.FULL:
+            raise GalleryLimitError(f"a gallery holds at most {self._faces_max} faces")
+        return answer
+
+    async def _purge(self, gallery: str) -> None:
+        dropped_key = GalleryRecord.dropped_key_of(gallery)
+        for value in await self._redis.command("SMEMBERS", dropped_key):
+            record = GalleryRecord.read(gallery, value)
+            try:
+                await self._redis.command("FT.DROPINDEX", record.index)
+            except CommandRefusedError:
+                logger.info("the index of a dropped gallery was gone already")
+            keys = [record.faces_key, record.subjects_key]
+            prefixes = (record.face_key(""), record.subject_key(""))
+            while await self._redis.script(scripts.PURGE, keys, *prefixes, PURGE_FACES):
+                pass  # each step deletes some, none is added: the record that admits faces is gone
+            await self._redis.command("SREM", dropped_key, value)

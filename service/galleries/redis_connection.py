@@ -1,0 +1,82 @@
+"""Redis within bounds: so many connections, so long a wait, so many commands at once; and its failures in our words."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from service.errors import GalleryUnavailableError
+
+CONNECTIONS_MAX = 16
+TIMEOUT_S = 10.0
+PIPELINE_MAX = 64
+
+logger = logging.getLogger(__name__)
+
+Command = tuple[str | int | bytes, ...]
+
+
+class CommandRefusedError(GalleryUnavailableError):
+    """Redis answered with an error. Its text stays in `__cause__`: Redis repeats arguments in it."""
+
+
+class RedisConnection:
+    """Commands to one Redis. Every method raises GalleryUnavailableError when there is no answer in time."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Prepare connections to `url`; the first is made at first use."""
+        pool = BlockingConnectionPool.from_url(
+            url,
+            protocol=2,
+            max_connections=CONNECTIONS_MAX,
+            timeout=TIMEOUT_S,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 1),  # a pooled connection may have died with the Redis it led to
+        )
+        return cls(Redis(connection_pool=pool))
+
+    async def command(self, *command: str | int | bytes) -> Any:  # noqa: ANN401 - the command decides
+        """The answer to one command. Raises CommandRefusedError."""
+        with _in_our_words():
+            return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py leaves it so
+
+    async def commands(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers to many commands, sent in bounded pipelines. Raises CommandRefusedError if one is refused."""
+        answers: list[Any] = []
+        with _in_our_words():
+            for start in range(0, len(commands), PIPELINE_MAX):
+                pipeline = self._redis.pipeline(transaction=False)
+                for command in commands[start : start + PIPELINE_MAX]:
+                    pipeline.execute_command(*command)
+                answers += await pipeline.execute()
+        return answers
+
+    async def script(self, script: str, keys: Sequence[str], *arguments: str | int | bytes) -> Any:  # noqa: ANN401
+        """The answer of a Lua script, which Redis runs alone."""
+        return await self.command("EVAL", script, len(keys), *keys, *arguments)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except ResponseError as error:
+        raise CommandRefusedError("the gallery store refused an operation") from error
+    except (RedisError, OSError) as error:
+        logger.warning("Redis does not answer: %s", type(error).__name__)
+        raise GalleryUnavailableError("the gallery store cannot be reached") from error
