@@ -1,0 +1,67 @@
+"""Both gallery stores for one set of tests, and small seeded galleries to put in them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from contract.spaces import FeatureSpace
+from contract.vectors import Features, l2_normalize
+from deploy.redis.start import RedisServer
+from service.galleries.base import Face, GalleryStore
+from service.galleries.local import LocalGalleries
+from service.galleries.redis import RedisGalleries
+
+SPACE = FeatureSpace(id="space-16", dim=16)
+OTHER_SPACE = FeatureSpace(id="other-16", dim=16)
+FACES_MAX = 20_000
+GALLERIES_MAX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStores:
+    """Opens the embedded store on one directory, again and again."""
+
+    directory: Path
+    tolerance: float = 1e-6  # of a similarity
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[GalleryStore]:
+        """The store, closed afterwards."""
+        store = LocalGalleries.open(self.directory, faces_max=FACES_MAX, galleries_max=GALLERIES_MAX)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class RedisStores:
+    """Opens the Redis store on one Redis, again and again."""
+
+    server: RedisServer
+    tolerance: float = 1e-3
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[GalleryStore]:
+        """The store, closed afterwards."""
+        store = await RedisGalleries.open(self.server.url, faces_max=FACES_MAX, galleries_max=GALLERIES_MAX)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+Stores = LocalStores | RedisStores
+
+
+def unit_features(rows: int, dim: int = SPACE.dim, seed: int = 0) -> Features:
+    """Seeded unit-length features [rows, dim]."""
+    return l2_normalize(np.random.default_rng(seed).standard_normal((rows, dim), dtype=np.float32))
+
+
+def faces_of(rows: int, faces_per_subject: int = 1) -> list[Face]:
+    """Faces whose ids do not follow the order of their rows."""
+    return [Face(f"face-{row * 7919 % rows:06d}", f"subject-{row // faces_per_subject:06d}") for row in range(rows)]
