@@ -102,7 +102,7 @@ async def _open_engine(settings: Settings) -> Engine:
                 queue_max=settings.torchscript_queue_max,
             )
         case EngineKind.TRITON:
-            return await TritonEngine.open(settings.triton_url)
+            return await TritonEngine.open(settings.triton_url, settings.model_repository)
         case EngineKind.ECHO:
             return EchoEngine()
 

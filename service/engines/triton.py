@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from contract.manifest import TranslatorManifest
 from contract.vectors import Features
 from service.engines.proof import check_proof, proof_features
+from service.engines.triton_config import config_for
 from service.errors import (
     EngineError,
     EngineFailedError,
@@ -36,38 +38,36 @@ QUEUE_TIMEOUT = "request timeout expired"
 
 
 class TritonEngine:
-    """Loads versions by name (its version policy keeps the latest two), asks for each by its number."""
+    """Loads exactly the versions that the catalogue has verified, and asks for each by its number."""
 
     name = "triton"
 
-    def __init__(self, client_module: Any, url: str) -> None:  # noqa: ANN401 - tritonclient has no types
+    def __init__(self, client_module: Any, url: str, repository: Path) -> None:  # noqa: ANN401 - tritonclient has no types
         self._client_module = client_module
         self._client = client_module.InferenceServerClient(url, channel_args=CHANNEL)
+        self._repository = repository
         self._loaded: dict[tuple[str, int], TranslatorManifest] = {}
 
     @classmethod
-    async def open(cls, url: str) -> Self:
-        """Prepare a channel to host:port; nothing is sent before the first load."""
-        return cls(importlib.import_module("tritonclient.grpc.aio"), url)
+    async def open(cls, url: str, repository: Path) -> Self:
+        """Prepare a channel to host:port of a Triton over the same repository; nothing is sent before a load."""
+        return cls(importlib.import_module("tritonclient.grpc.aio"), url, repository)
 
     async def load(self, manifest: TranslatorManifest) -> None:
-        """Have Triton load the translator's latest versions and prove this one. Raises EngineError."""
-        failure: EngineError | None = None
+        """Have Triton load this version beside those that already serve, and prove it. Raises EngineError."""
+        serving = {version for name, version in self._loaded if name == manifest.id}
         try:
-            await self._client.load_model(manifest.id, client_timeout=LOAD_TIMEOUT_S)
-        except self._client_module.InferenceServerException as error:
-            failure = _engine_error(error)
-            if not isinstance(failure, EngineFailedError):
-                raise failure from None
-        try:
-            await self._prove(manifest, PROOF_TIMEOUT_MS)
-        except EngineError as error:
-            raise failure or error from None
-        # A load that failed for another version's sake is no reason to refuse one that answers.
+            await self._load(manifest.id, serving | {manifest.version})
+        except EngineFailedError:
+            if serving <= {manifest.version}:
+                raise
+            # A version that still serves, but whose files have gone bad, must not keep its successor out.
+            await self._load(manifest.id, {manifest.version})
+        await self._prove(manifest, PROOF_TIMEOUT_MS)
         self._loaded[manifest.id, manifest.version] = manifest
 
     async def unload(self, translator: str, version: int) -> None:
-        """Forget a version; Triton unloads the translator with its last one, after the requests under way."""
+        """Forget a version. Triton drops it at the next load, or with the translator's last one, unhurried."""
         self._loaded.pop((translator, version), None)
         if any(name == translator for name, _ in self._loaded):
             return
@@ -106,6 +106,13 @@ class TritonEngine:
     async def close(self) -> None:
         """Close the channel. Idempotent."""
         await self._client.close()
+
+    async def _load(self, translator: str, versions: set[int]) -> None:
+        config = config_for(self._repository / translator, versions)
+        try:
+            await self._client.load_model(translator, config=config, client_timeout=LOAD_TIMEOUT_S)
+        except self._client_module.InferenceServerException as error:
+            raise _engine_error(error) from None
 
     async def _prove(self, manifest: TranslatorManifest, timeout_ms: int) -> None:
         check_proof(manifest, await self.translate(manifest, proof_features(manifest), timeout_ms))
