@@ -17,7 +17,7 @@ from service.engines.proof import check_proof, proof_features
 from service.errors import EngineFailedError, EngineOverloadedError, EngineTimeoutError, EngineUnavailableError
 
 if TYPE_CHECKING:
-    import torch
+    from torch.jit import ScriptModule
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class TorchScriptEngine:
         self._pending_max = threads + queue_max
         self._pending = 0
         self._lock = threading.Lock()
-        self._modules: dict[tuple[str, int], torch.jit.ScriptModule] = {}
+        self._modules: dict[tuple[str, int], ScriptModule] = {}
         # One intra-op thread each: the threads are the parallelism, and OpenMP's own would spin against it.
         self._pool = ThreadPoolExecutor(threads, "torchscript", initializer=torch.set_num_threads, initargs=(1,))
         self._loader = ThreadPoolExecutor(1, "torchscript-load", initializer=torch.set_num_threads, initargs=(1,))
@@ -96,11 +96,10 @@ class TorchScriptEngine:
         except TimeoutError:
             raise EngineTimeoutError("the engine did not answer before the deadline") from None
 
-    def _load(self, manifest: TranslatorManifest) -> "torch.jit.ScriptModule":
-        torch = self._torch
+    def _load(self, manifest: TranslatorManifest) -> "ScriptModule":
         file = self._repository / manifest.id / str(manifest.version) / MODEL_FILE
         try:
-            module: torch.jit.ScriptModule = torch.jit.load(str(file), map_location="cpu").eval()
+            module: ScriptModule = self._torch.jit.load(str(file), map_location="cpu").eval()
         except (RuntimeError, ValueError, OSError) as error:
             logger.warning("%s/%d does not load: %s", manifest.id, manifest.version, type(error).__name__)
             raise EngineFailedError(f"{MODEL_FILE} is no TorchScript that loads") from None
@@ -108,11 +107,10 @@ class TorchScriptEngine:
             check_proof(manifest, self._run(module, proof_features(manifest, rows)), rows)
         return module
 
-    def _run(self, module: "torch.jit.ScriptModule", features: Features) -> Features:
-        torch = self._torch
+    def _run(self, module: "ScriptModule", features: Features) -> Features:
         try:
-            with torch.inference_mode():
-                translated = module(torch.tensor(features))  # [N, ds] -> [N, dt]
+            with self._torch.inference_mode():
+                translated = module(self._torch.tensor(features))  # [N, ds] -> [N, dt]
                 return np.asarray(translated.numpy(), dtype=np.float32)
         except (RuntimeError, AttributeError, TypeError) as error:
             # TorchScript's message can quote tensors: its type is all that may be said.
