@@ -6,6 +6,7 @@ from typing import Protocol
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
+from service.errors import GallerySpaceMismatchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ class Match:
     face_id: str
     subject: str
     similarity: float
+
+
+def check_space(held: FeatureSpace, features: Features, space: FeatureSpace | None) -> None:
+    """Refuse features [N, d] that are not of the space a gallery holds. Raises GallerySpaceMismatchError."""
+    if features.shape[1] != held.dim or (space is not None and space != held):
+        raise GallerySpaceMismatchError(f"the gallery holds the feature space {held.id!r}, {held.dim} dimensions")
 
 
 # Named here: inside the Protocol `list` is the method.
@@ -74,11 +81,16 @@ class GalleryStore(Protocol):
         """Delete a gallery with all faces. Raises UnknownGalleryError."""
         ...
 
-    async def upsert(self, gallery: str, faces: Sequence[Face], features: Features) -> int:
+    async def upsert(
+        self, gallery: str, faces: Sequence[Face], features: Features, space: FeatureSpace | None = None
+    ) -> int:
         """Enrol or replace faces [N] with unit-length features [N, d], all or none; returns how many were new.
+
+        `space`: what the features are of. A gallery may be dropped and made anew while they were being translated.
 
         Raises:
             UnknownGalleryError, GalleryLimitError, GalleryUnavailableError.
+            GallerySpaceMismatchError: the gallery holds another space, or another dimension.
         """
         ...
 
@@ -94,11 +106,14 @@ class GalleryStore(Protocol):
         """Delete all faces of a subject; returns how many. Raises UnknownGalleryError, UnknownSubjectError."""
         ...
 
-    async def search(self, gallery: str, features: Features, top_k: int) -> Matches:
+    async def search(self, gallery: str, features: Features, top_k: int, space: FeatureSpace | None = None) -> Matches:
         """For each unit-length probe [N, d] its top_k faces, most similar first; ties by face_id.
+
+        `space`: what the probes are of, as for `upsert`.
 
         Raises:
             UnknownGalleryError, GalleryUnavailableError.
+            GallerySpaceMismatchError: the gallery holds another space, or another dimension.
         """
         ...
 

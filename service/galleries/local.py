@@ -19,9 +19,9 @@ from service.errors import (
     UnknownGalleryError,
     UnknownSubjectError,
 )
-from service.galleries.base import Face, FaceBatch, GalleryInfo, Matches
+from service.galleries.base import Face, FaceBatch, GalleryInfo, Matches, check_space
 from service.galleries.database import FaceDatabase
-from service.galleries.matrix import FaceMatrix
+from service.galleries.matrix import PROBES_PER_SCAN, FaceMatrix
 from service.galleries.read_write_lock import ReadWriteLock
 
 DATABASE_FILE = "galleries.sqlite"
@@ -107,9 +107,11 @@ class LocalGalleries:
         """Delete a gallery with all faces."""
         await self._write(self._drop, gallery)
 
-    async def upsert(self, gallery: str, faces: Sequence[Face], features: Features) -> int:
+    async def upsert(
+        self, gallery: str, faces: Sequence[Face], features: Features, space: FeatureSpace | None = None
+    ) -> int:
         """Enrol or replace faces, all or none; returns how many were new."""
-        return await self._write(self._upsert, gallery, faces, features)
+        return await self._write(self._upsert, gallery, faces, features, space)
 
     async def get(self, gallery: str, face_id: str) -> Face:
         """Read one face."""
@@ -124,11 +126,15 @@ class LocalGalleries:
         """Delete all faces of a subject; returns how many."""
         return await self._write(self._delete_subject, gallery, subject)
 
-    async def search(self, gallery: str, features: Features, top_k: int) -> Matches:
-        """The top_k faces of each probe [N, d]."""
+    async def search(self, gallery: str, features: Features, top_k: int, space: FeatureSpace | None = None) -> Matches:
+        """The top_k faces of each probe [N, d]. One scan at a time, so that giving up ends it, and writes get in."""
         found = self._find(gallery)
-        _check_dimension(found, features)
-        return await self._read(found, found.faces.search, features, top_k)
+        check_space(found.space, features, space)
+        matches: Matches = []
+        for start in range(0, len(features), PROBES_PER_SCAN):
+            probes = features[start : start + PROBES_PER_SCAN]
+            matches += await self._read(found, found.faces.search, probes, top_k)
+        return matches
 
     async def faces(self, gallery: str) -> AsyncIterator[FaceBatch]:
         """All faces by face_id, 1,000 at a time; a face deleted meanwhile is left out."""
@@ -205,9 +211,9 @@ class LocalGalleries:
         del self._galleries[name]
         self._database.erase_deleted()
 
-    def _upsert(self, name: str, faces: Sequence[Face], features: Features) -> int:
+    def _upsert(self, name: str, faces: Sequence[Face], features: Features, space: FeatureSpace | None) -> int:
         gallery = self._find(name)
-        _check_dimension(gallery, features)
+        check_space(gallery.space, features, space)
         new = len({face.face_id for face in faces if gallery.faces.face(face.face_id) is None})
         if len(gallery.faces) + new > self._faces_max:
             raise GalleryLimitError(f"a gallery holds at most {self._faces_max} faces")
@@ -241,9 +247,3 @@ def _enrolled(gallery: _Gallery, face_id: str) -> Face:
     if face is None:
         raise UnknownFaceError("no such face in the gallery")
     return face
-
-
-def _check_dimension(gallery: _Gallery, features: Features) -> None:
-    # The caller has checked against `info`; meanwhile the gallery may have been dropped and made anew.
-    if features.shape[1] != gallery.space.dim:
-        raise GallerySpaceMismatchError(f"the gallery holds the feature space {gallery.space.id}")

@@ -83,11 +83,10 @@ class FaceMatrix:
             self._blocks.pop()
 
     def search(self, probes: Features, top_k: int) -> Matches:
-        """The top_k faces of each unit-length probe [N, d], most similar first, ties by face_id."""
+        """The top_k faces of each unit-length probe [N, d], N ≤ 64, most similar first, ties by face_id."""
         return [
             [Match(face_id, self._faces[row].subject, _cosine(-negated)) for negated, face_id, row in ranked]
-            for start in range(0, len(probes), PROBES_PER_SCAN)
-            for ranked in self._scan(probes[start : start + PROBES_PER_SCAN], top_k)
+            for ranked in self._scan(probes, top_k)
         ]
 
     def _scan(self, probes: Features, top_k: int) -> list[list[_Ranked]]:

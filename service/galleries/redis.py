@@ -15,7 +15,7 @@ from service.errors import (
     UnknownSubjectError,
 )
 from service.galleries import redis_scripts as scripts
-from service.galleries.base import Face, FaceBatch, GalleryInfo, Matches
+from service.galleries.base import Face, FaceBatch, GalleryInfo, Matches, check_space
 from service.galleries.redis_connection import CommandRefusedError, RedisConnection
 from service.galleries.redis_records import (
     FACE_FIELDS,
@@ -100,10 +100,12 @@ class RedisGalleries:
             raise UnknownGalleryError("no such gallery")
         await self._redis.command("SREM", GALLERIES_KEY, gallery)
 
-    async def upsert(self, gallery: str, faces: Sequence[Face], features: Features) -> int:
+    async def upsert(
+        self, gallery: str, faces: Sequence[Face], features: Features, space: FeatureSpace | None = None
+    ) -> int:
         """Enrol or replace faces, all or none; returns how many were new."""
         record = await self._find(gallery)
-        record.check_dimension(features)
+        check_space(record.space, features, space)
         return await self._change(scripts.UPSERT, record, self._faces_max, *face_arguments(faces, features))
 
     async def get(self, gallery: str, face_id: str) -> Face:
@@ -127,10 +129,10 @@ class RedisGalleries:
             raise UnknownSubjectError("no such subject in the gallery")
         return deleted
 
-    async def search(self, gallery: str, features: Features, top_k: int) -> Matches:
+    async def search(self, gallery: str, features: Features, top_k: int, space: FeatureSpace | None = None) -> Matches:
         """The top_k faces of each probe [N, d]; of more than 16 that tie for the last place, any."""
         record = await self._find(gallery)
-        record.check_dimension(features)
+        check_space(record.space, features, space)
         searches = [record.search_command(probe, top_k + SPARE_CANDIDATES) for probe in half_precision(features)]
         try:
             replies = await self._redis.commands(searches)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
-from service.errors import GallerySpaceMismatchError
 from service.galleries.base import Face, FaceBatch, Match
 
 GALLERIES_KEY = "r3an:galleries"  # the names of all galleries
@@ -83,11 +82,6 @@ class GalleryRecord:
     def subject_key(self, subject: str) -> str:
         """Key of the set of a subject's face ids; without a subject, the prefix of all."""
         return f"{self.key}:{self.incarnation}:subject:{subject}"
-
-    def check_dimension(self, features: Features) -> None:
-        """Refuse features of another dimension: the gallery was made anew since the caller looked."""
-        if features.shape[1] != self.space.dim:
-            raise GallerySpaceMismatchError(f"the gallery holds the feature space {self.space.id}")
 
     def create_index_command(self) -> tuple[str | int, ...]:
         """FLAT is a full scan: no face is missed for an index's sake."""

@@ -71,6 +71,11 @@ async def test_a_gallery_holds_one_space_and_takes_another_only_after_it_was_dro
             await store.upsert("staff", faces_of(2), unit_features(2, dim=8))
         with pytest.raises(GallerySpaceMismatchError):
             await store.search("staff", unit_features(2, dim=8), 1)
+        with pytest.raises(GallerySpaceMismatchError):
+            await store.upsert("staff", faces_of(2), unit_features(2), OTHER_SPACE)
+        with pytest.raises(GallerySpaceMismatchError):
+            await store.search("staff", unit_features(2), 1, OTHER_SPACE)
+        assert len(await store.search("staff", unit_features(2), 1, SPACE)) == 2
         await store.drop("staff")
         assert await store.create("staff", FeatureSpace(id="other-8", dim=8)) is True
         assert await store.search("staff", unit_features(1, dim=8), 5) == [[]]
