@@ -85,7 +85,7 @@ async def _open_parts(settings: Settings, metrics: Metrics, access: Access) -> A
             catalog=catalog,
             translation=translation,
             galleries=galleries,
-            identification=Identification(translation, galleries, catalog),
+            identification=Identification(translation, galleries, catalog, metrics),
             readiness=ReadinessCheck(catalog, engine, galleries),
         )
         watch = asyncio.create_task(_keep_current(parts))

@@ -100,7 +100,7 @@ def first_reason(reasons: Sequence[Any]) -> str:
     first = reasons[0]
     # What the client invented is not repeated: only indices and short lower-case names, the grammar of our own fields.
     parts = [str(part) for part in first["loc"] if isinstance(part, int) or (part.islower() and len(part) <= 32)]
-    return f"{'.'.join(parts) or 'body'}: {first['msg']}"
+    return f"{'.'.join(parts) or 'body'}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _kind_of(error: errors.GatewayError) -> Kind:

@@ -17,9 +17,9 @@ from service.settings import EngineKind, Environment, Settings
 START_TIMEOUT_S = 60.0
 
 
-def development_settings(directory: Path, **changes: Any) -> Settings:
+def development_settings(directory: Path, **changes: object) -> Settings:
     """Settings of a gateway that keeps everything below `directory` and needs no key."""
-    chosen = {
+    chosen: dict[str, Any] = {
         "environment": Environment.DEVELOPMENT,
         "model_repository": directory / "model_repository",
         "gallery_dir": directory / "galleries",
