@@ -48,7 +48,7 @@ class Process:
     ) -> None:
         self.name = name
         self.log = log
-        self._command = command
+        self.command = command
         self._environment = environment
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -76,7 +76,7 @@ class Process:
         with ExitStack() as stack:
             log = None if self.log == OWN_OUTPUT else stack.enter_context(self.log.open("ab"))
             self._child = subprocess.Popen(  # noqa: S603 - the command is made of our own constants and paths
-                [*guard, *self._command],
+                [*guard, *self.command],
                 env=None if self._environment is None else dict(self._environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
