@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FMR_LEVELS = ("1e-1", "1e-2", "1e-3", "1e-4", "1e-5", "1e-6")
@@ -35,9 +36,13 @@ class Calibration(BaseModel):
 
     def fmr_at(self, similarity: float) -> float:
         """False-match rate at a cosine similarity: log-linear between points, clipped to the first and last."""
-        similarities = [p.similarity for p in self.points]
+        return float(self.fmrs_at(np.array([similarity]))[0])
+
+    def fmrs_at(self, similarities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """False-match rates [N] at cosine similarities [N], as `fmr_at`."""
+        known = [p.similarity for p in self.points]
         log_fmrs = [math.log10(p.fmr) for p in self.points]
-        return float(10.0 ** np.interp(similarity, similarities, log_fmrs))
+        return np.asarray(10.0 ** np.interp(similarities, known, log_fmrs), dtype=np.float64)
 
     def similarity_at(self, fmr: float) -> float:
         """Cosine similarity to demand for at most this false-match rate.

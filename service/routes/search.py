@@ -1,7 +1,9 @@
 """POST /search."""
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Self
 
+import numpy as np
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -104,15 +106,25 @@ async def search(
 
 
 def _results(identified: Identified) -> list[dict[str, object]]:
-    fmr_at = (lambda _: None) if identified.calibration is None else identified.calibration.fmr_at
-    scores = [None] * len(identified.matches) if identified.confidence is None else identified.confidence.tolist()
+    probes = len(identified.matches)
+    fmrs = iter(_fmrs(identified))
+    scores = [None] * probes if identified.confidence is None else identified.confidence.tolist()
     return [
         {
             "matches": [
-                {"subject": m.subject, "face_id": m.face_id, "similarity": m.similarity, "fmr": fmr_at(m.similarity)}
+                {"subject": m.subject, "face_id": m.face_id, "similarity": m.similarity, "fmr": next(fmrs)}
                 for m in matches
             ],
             "confidence": score,
         }
         for matches, score in zip(identified.matches, scores, strict=True)
     ]
+
+
+def _fmrs(identified: Identified) -> Sequence[float | None]:
+    """The false-match rate of every match, probe after probe."""
+    similarities = [match.similarity for matches in identified.matches for match in matches]
+    if identified.calibration is None:
+        return [None] * len(similarities)
+    rates: list[float | None] = identified.calibration.fmrs_at(np.array(similarities)).tolist()
+    return rates

@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from service.routes import catalog, health, translate
+from service.routes import catalog, galleries, health, search, translate
 
-ROUTERS: Final = (translate.router, catalog.router, health.router)
+ROUTERS: Final = (translate.router, search.router, galleries.router, catalog.router, health.router)
