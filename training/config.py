@@ -72,3 +72,26 @@ def load_config(method: Method, file: Path | None = None, *, seed: int | None = 
     if config.method != method:
         raise ConfigError(f"{name}: is for {config.method}, not {method}")
     return config
+
+
+def load_configs(methods: list[str], files: list[Path], *, seed: int) -> tuple[FitConfig, ...]:
+    """Configurations of several methods: each file is for the one it names, the others take the shipped ones.
+
+    Raises:
+        ConfigError: an unknown method, or a file for none of them.
+    """
+    unknown = [name for name in methods if name not in list(Method)]
+    if unknown:
+        raise ConfigError(f"no method {unknown[0]!r}; there are {', '.join(Method)}")
+    file_of = {_method_of(file): file for file in files}
+    stray = [file for method, file in file_of.items() if method not in methods]
+    if stray:
+        raise ConfigError(f"{stray[0]}: is for none of {', '.join(methods)}")
+    return tuple(load_config(Method(name), file_of.get(name), seed=seed) for name in methods)
+
+
+def _method_of(file: Path) -> str:
+    try:
+        return str(tomllib.loads(file.read_text(encoding="utf-8")).get("method"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: no readable configuration") from error

@@ -1,0 +1,120 @@
+"""What the gateway costs: features a second through HTTP beside the same model.pt in process, in one run."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import numpy as np
+import torch
+
+from benchmarks.results import Figure, Result, machine, today
+from contract.manifest import MODEL_FILE, Method, Training
+from contract.spaces import FeatureSpace
+from contract.vectors import pack_float32
+from deploy.gateway import GatewayServer
+from training.export import Facts, export_translator
+from training.methods.registry import METHODS, empty_translator
+
+SOURCE, TARGET = FeatureSpace(id="bench-source-256", dim=256), FeatureSpace(id="bench-target-256", dim=256)
+BATCHES = (1, 64, 512)
+ROUNDS = 7
+ROUND_S = 1.0
+TIMEOUT_S = 60.0
+
+
+def translate_result(command: str) -> Result:
+    """Time every method's exported network at several batch sizes, in process and through the embedded gateway."""
+    started_at = time.monotonic()
+    figures: dict[str, float | Figure] = {}
+    for method in METHODS:
+        with tempfile.TemporaryDirectory() as folder:
+            repository = Path(folder) / "model_repository"
+            version = _export(method, repository)
+            figures |= _measure(method, version, repository, Path(folder) / "galleries")
+    return Result(
+        name="translate",
+        command=command,
+        date=today(),
+        machine=machine(),
+        seconds=round(time.monotonic() - started_at, 1),
+        figures=figures,
+        claims=[],
+    )
+
+
+def _measure(method: Method, version: Path, repository: Path, galleries: Path) -> dict[str, float | Figure]:
+    figures: dict[str, float | Figure] = {}
+    model = torch.jit.optimize_for_inference(torch.jit.load(str(version / MODEL_FILE)).eval())
+    torch.set_num_threads(1)  # as the gateway's engine runs it
+    settings = {
+        "R3AN_ENVIRONMENT": "development",
+        "R3AN_MODEL_REPOSITORY": str(repository),
+        "R3AN_GALLERY_DIR": str(galleries),
+        "R3AN_LOG_LEVEL": "warning",
+    }
+    with GatewayServer(settings) as gateway, httpx.Client(base_url=gateway.url, timeout=TIMEOUT_S) as client:
+        for rows in BATCHES:
+            features = np.random.default_rng(rows).standard_normal((rows, SOURCE.dim)).astype(np.float32)
+            through = _through_gateway(client, pack_float32(features))
+            raw, http = _side_by_side(_in_process(model, torch.from_numpy(features)), through)
+            per_s = [rows / seconds for seconds in raw]
+            figures[f"{method}, batch {rows}: features/s in process"] = _spread(per_s)
+            figures[f"{method}, batch {rows}: gateway over in process"] = _spread(
+                [a / b for a, b in zip(raw, http, strict=True)]
+            )
+    return figures
+
+
+def _export(method: Method, repository: Path) -> Path:
+    torch.manual_seed(0)
+    training = Training(data_fingerprint="0" * 64, rows=1, identities=1, config={}, seed=0, seconds=0.0, software={})
+    translator = empty_translator(method, SOURCE.dim, TARGET.dim)
+    facts = Facts(id="bench", method=method, source=SOURCE, target=TARGET, training=training)
+    return export_translator(translator, facts, repository)
+
+
+def _in_process(model: torch.jit.ScriptModule, features: torch.Tensor) -> Callable[[], None]:
+    def run() -> None:
+        with torch.inference_mode():
+            model(features)
+
+    return run
+
+
+def _through_gateway(client: httpx.Client, body: bytes) -> Callable[[], None]:
+    query = {"source_model": SOURCE.id, "target_model": TARGET.id}
+    headers = {"Content-Type": "application/octet-stream"}
+
+    def run() -> None:
+        client.post("/translate", content=body, params=query, headers=headers).raise_for_status()
+
+    return run
+
+
+def _side_by_side(*runs: Callable[[], None]) -> list[list[float]]:
+    """Median seconds of each run in each of several rounds, in turn, so that the machine's drift meets all alike."""
+    for run in runs:
+        run()
+    medians: list[list[float]] = [[] for _ in runs]
+    for _ in range(ROUNDS):
+        for run, kept in zip(runs, medians, strict=True):
+            kept.append(_median_seconds(run, ROUND_S / ROUNDS))
+    return medians
+
+
+def _median_seconds(run: Callable[[], None], budget_s: float) -> float:
+    seconds: list[float] = []
+    end = time.perf_counter() + budget_s
+    while not seconds or time.perf_counter() < end:
+        started_at = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started_at)
+    return statistics.median(seconds)
+
+
+def _spread(values: list[float]) -> Figure:
+    """Median, least and greatest of the rounds."""
+    return Figure(value=statistics.median(values), low=min(values), high=max(values))

@@ -1,0 +1,241 @@
+"""The main job, end to end: train translators, prove them, serve them, and find people across encoders.
+
+`python -m examples.demo` paints its own faces; with PAIRS, SOURCE and TARGET in the environment it takes those instead.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from contract.vectors import Features, pack_float32
+from deploy.gateway import GatewayServer
+from training.errors import TrainingError
+from training.fit import load_for, split_identities
+from training.proof import Stage, set_stage
+
+HERE = Path(__file__).parent
+OUT = Path(".demo")
+METHODS = ("r3an", "fc", "affine", "procrustes")
+GALLERY = "people"
+ENROL_ROWS = 512
+SEARCH_ROWS = 64
+SINGLE_REQUESTS = 100
+BULK_REQUESTS = 10
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the demonstration works on, and where its results go."""
+
+    pairs: Path
+    source: str
+    target: str
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a client of the gateway saw of one method."""
+
+    rank_1: float
+    features_per_s: float
+    p50_ms: float
+
+
+def main() -> None:
+    """Run all steps and print the table."""
+    console = Console()
+    started_at = time.monotonic()
+    job = _job(console)
+    _step(console, "Bake-off: train, judge on identities nobody trained on, export, promote the winner")
+    _r3an(
+        "bakeoff",
+        "--pairs",
+        str(job.pairs),
+        "--source",
+        job.source,
+        "--target",
+        job.target,
+        "--out",
+        str(job.out),
+        "--methods",
+        ",".join(METHODS),
+        *_configs(),
+    )
+    summary = json.loads((job.out / "bakeoff.json").read_text(encoding="utf-8"))
+    stage = _stage(job)
+    served: dict[str, Served] = {}
+    for method in METHODS:
+        _step(
+            console,
+            f"Gateway with {method}: enrol {len(stage.gallery_identities)} faces, search {len(stage.raw_probes)} probes",
+        )
+        served[method] = serve_and_search(job, method, stage)
+    results = {"seconds": round(time.monotonic() - started_at, 1), "served": {m: vars_of(s) for m, s in served.items()}}
+    (job.out / "demo.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    console.print(_table(summary, served))
+    console.print(f"Promoted: [bold]{summary['winner']}[/], served from {job.out / 'model_repository'}")
+    console.print(f"Figures:  {job.out / 'bakeoff.json'}, {job.out / 'demo.json'}")
+    console.print(f"Report:   {job.out / 'report.html'}")
+    console.print(f"{results['seconds']:.0f} s in all")
+
+
+def _job(console: Console) -> Job:
+    """The data at hand: what the environment names, or a world painted now (and kept for the next run)."""
+    if "PAIRS" in os.environ:
+        pairs, source, target = (os.environ.get(name, "") for name in ("PAIRS", "SOURCE", "TARGET"))
+        if not (pairs and source and target):
+            raise SystemExit("demo: PAIRS needs SOURCE and TARGET, the names of two of its feature columns")
+        return Job(Path(pairs), source, target, OUT / f"{source}--{target}")
+    from training.synthesize import SPACES  # noqa: PLC0415 - torch is loaded when faces are painted
+
+    pairs_file = OUT / "synthetic.parquet"
+    if not pairs_file.exists():
+        _step(console, "Synthesize: paint faces, train two encoders, write their paired features")
+        OUT.mkdir(exist_ok=True)
+        _r3an("synthesize", "--out", str(pairs_file))
+    return Job(pairs_file, SPACES[0], SPACES[1], OUT / "synthetic")
+
+
+def _stage(job: Job) -> Stage:
+    cache = job.out / "stage"
+    pairs = load_for(job.pairs, job.source, job.target, [], cache)
+    return set_stage(pairs, split_identities(pairs), job.source, job.target)
+
+
+def serve_and_search(job: Job, method: str, stage: Stage) -> Served:
+    """Serve one method's export on the embedded defaults and use it as a client does."""
+    settings = {
+        "R3AN_ENVIRONMENT": "development",
+        "R3AN_MODEL_REPOSITORY": str(job.out / "candidates" / method),
+        "R3AN_GALLERY_DIR": str(job.out / "galleries" / method),
+        "R3AN_LOG_LEVEL": "warning",
+    }
+    with GatewayServer(settings) as gateway, httpx.Client(base_url=gateway.url, timeout=TIMEOUT_S) as client:
+        enrol(client, job.target, stage)
+        return Served(
+            rank_1=search(client, job.source, stage),
+            features_per_s=measure_throughput(client, job, stage),
+            p50_ms=measure_latency(client, job, stage),
+        )
+
+
+def enrol(client: httpx.Client, model: str, stage: Stage) -> None:
+    """Create the gallery in the target's space and enrol its faces natively."""
+    _checked(client.put(f"/galleries/{GALLERY}", json={"model": model}))
+    for rows in _chunks(len(stage.gallery_identities), ENROL_ROWS):
+        faces = [{"face_id": f"face-{row}", "subject": f"person-{stage.gallery_identities[row]}"} for row in rows]
+        body = {"source_model": model, "faces": faces} | _encoded(stage.target_gallery[rows])
+        _checked(client.post(f"/galleries/{GALLERY}/faces", json=body))
+
+
+def search(client: httpx.Client, model: str, stage: Stage) -> float:
+    """Share of source-space probes whose subject the gateway names first."""
+    found = 0
+    for rows in _chunks(len(stage.raw_probes), SEARCH_ROWS):
+        body = {"source_model": model, "gallery": GALLERY, "top_k": 1} | _encoded(stage.raw_probes[rows])
+        results = _checked(client.post("/search", json=body)).json()["results"]
+        for row, result in zip(rows, results, strict=True):
+            found += result["matches"][0]["subject"] == f"person-{stage.probe_identities[row]}"
+    return found / len(stage.raw_probes)
+
+
+def measure_throughput(client: httpx.Client, job: Job, stage: Stage) -> float:
+    """Features translated a second, 64 rows of octets a request, one request after another."""
+    body = pack_float32(stage.raw_probes[:SEARCH_ROWS])
+    query = {"source_model": job.source, "target_model": job.target}
+    headers = {"Content-Type": "application/octet-stream"}
+    _checked(client.post("/translate", content=body, params=query, headers=headers))
+    started_at = time.perf_counter()
+    for _ in range(BULK_REQUESTS):
+        _checked(client.post("/translate", content=body, params=query, headers=headers))
+    return BULK_REQUESTS * len(stage.raw_probes[:SEARCH_ROWS]) / (time.perf_counter() - started_at)
+
+
+def measure_latency(client: httpx.Client, job: Job, stage: Stage) -> float:
+    """Median milliseconds of a single-feature JSON request, as the client sees it."""
+    body = {"source_model": job.source, "target_model": job.target, "features": [stage.raw_probes[0].tolist()]}
+    seconds = []
+    for _ in range(SINGLE_REQUESTS):
+        started_at = time.perf_counter()
+        _checked(client.post("/translate", json=body))
+        seconds.append(time.perf_counter() - started_at)
+    return statistics.median(seconds) * 1000
+
+
+def _table(summary: dict[str, Any], served: dict[str, Served]) -> Table:
+    title = (
+        f"{summary['source']} → {summary['target']}: {summary['probes']} probes, {summary['gallery_subjects']} subjects"
+    )
+    table = Table("probe", "rank-1 [95 %]", "through the gateway", "features/s", "p50 ms", title=title)
+    for name, row in summary["identification"].items():
+        rate = row["rank_1"]
+        cells = [name, f"{rate['value']:.4f} [{rate['low']:.4f}, {rate['high']:.4f}]"]
+        if name in served:
+            seen = served[name]
+            cells += [f"{seen.rank_1:.4f}", f"{seen.features_per_s:,.0f}", f"{seen.p50_ms:.2f}"]
+        table.add_row(*cells, style="bold green" if name == summary["winner"] else None)
+    return table
+
+
+def _configs() -> list[str]:
+    files = [Path(name) for name in os.environ.get("CONFIGS", "").split()] or [
+        HERE / "r3an-demo.toml",
+        HERE / "fc-demo.toml",
+    ]
+    return [part for file in files for part in ("--config", str(file))]
+
+
+def _r3an(*arguments: str) -> None:
+    """Run the training command as its user would, with its progress shown."""
+    code = subprocess.run([sys.executable, "-m", "training.cli", *arguments], check=False).returncode  # noqa: S603 - our own
+    if code:
+        raise SystemExit(code)
+
+
+def _encoded(features: Features) -> dict[str, Any]:
+    rows = [b64encode(pack_float32(row[np.newaxis])).decode("ascii") for row in features]
+    return {"features": rows, "encoding_format": "base64"}
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    if response.is_error:
+        raise SystemExit(f"demo: the gateway answered {response.status_code}: {response.text}")
+    return response
+
+
+def _chunks(count: int, size: int) -> Iterator[range]:
+    for start in range(0, count, size):
+        yield range(start, min(start + size, count))
+
+
+def vars_of(served: Served) -> dict[str, float]:
+    """Figures of one method, as JSON keeps them."""
+    return {"rank_1": served.rank_1, "features_per_s": served.features_per_s, "p50_ms": served.p50_ms}
+
+
+def _step(console: Console, text: str) -> None:
+    console.rule(f"[bold]{text}", align="left")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except TrainingError as error:
+        raise SystemExit(f"demo: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

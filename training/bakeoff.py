@@ -1,0 +1,190 @@
+"""The bake-off: all methods on the same pairs, judged on the same held-out identities, and the winner promoted."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contract.calibration import Calibration
+from contract.confidence import ConfidenceModel
+from contract.manifest import Identification, Method
+from contract.vectors import Features
+from training.config import FitConfig
+from training.errors import ConfigError
+from training.export import Facts, export_translator
+from training.fit import FittedFacts, fit_pairs, load_for, split_identities
+from training.identification import paired_difference
+from training.loop import OnIteration
+from training.models.translator import Translator
+from training.proof import (
+    Natives,
+    Proof,
+    Stage,
+    confidence,
+    judge_natives,
+    prove,
+    quality,
+    set_stage,
+    target_calibration,
+)
+from training.report import write_report
+
+RUNS, CANDIDATES, PROMOTED = "runs", "candidates", "model_repository"
+SUMMARY_FILE, REPORT_FILE = "bakeoff.json", "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """What is contested: the pairs, the direction, and a configuration for each method."""
+
+    pairs: Path
+    source: str
+    target: str
+    configs: tuple[FitConfig, ...]
+
+    @property
+    def translator_id(self) -> str:
+        """Name of the promoted translator."""
+        return f"{self.source}--{self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The judgement of all, and where things lie."""
+
+    winner: Method
+    promoted: Path
+    summary: Path
+    report: Path
+
+
+OnMethod = Callable[[Method], OnIteration]
+OnStage = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entrant:
+    translator: Translator
+    fitted: FittedFacts
+    proof: Proof
+
+
+def run_bakeoff(contest: Contest, out: Path, on_stage: OnStage, on_method: OnMethod) -> Outcome:
+    """Train, judge, export and promote. Interrupted, it takes up where it stopped when run again.
+
+    `out` receives runs/<method>/, candidates/<method>/ (a model repository each), model_repository/, bakeoff.json and
+    report.html.
+
+    Raises:
+        TrainingError: bad pairs, bad configuration, or an export that is not the trained module.
+    """
+    methods = [config.method for config in contest.configs]
+    if len(set(methods)) != len(methods):
+        raise ConfigError("a method is named twice")
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".pairs-", dir=out) as cache:
+        on_stage("reading pairs")
+        pairs = load_for(contest.pairs, contest.source, contest.target, methods, Path(cache))
+        split = split_identities(pairs)
+        stage = set_stage(pairs, split, contest.source, contest.target)
+        entrants: dict[Method, _Entrant] = {}
+        for config in contest.configs:
+            on_stage(f"training {config.method}")
+            run, on_iteration = out / RUNS / config.method, on_method(config.method)
+            fitted = fit_pairs(pairs, split.training, contest.source, contest.target, config, run, on_iteration)
+            on_stage(f"judging {config.method}")
+            entrants[config.method] = _Entrant(*fitted, prove(fitted[0], stage))
+        on_stage("judging both encoders in their own spaces")
+        natives = judge_natives(stage)
+        on_stage("exporting")
+        shared = SharedFacts(target_calibration(stage), confidence(pairs, split, contest.source))
+    winner = max(entrants, key=lambda method: _merit(entrants[method].proof.identification))
+    promoted = _export(contest, out, stage, natives, entrants, shared, winner)
+    summary = out / SUMMARY_FILE
+    summary.write_text(
+        json.dumps(_summary(contest, stage, natives, entrants, winner), indent=2) + "\n", encoding="utf-8"
+    )
+    write_report(json.loads(summary.read_text(encoding="utf-8")), out / REPORT_FILE)
+    return Outcome(winner, promoted, summary, out / REPORT_FILE)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFacts:
+    """What all translators of one contest have in common."""
+
+    target_calibration: Calibration
+    confidence: ConfidenceModel
+
+
+def _export(
+    contest: Contest,
+    out: Path,
+    stage: Stage,
+    natives: Natives,
+    entrants: dict[Method, _Entrant],
+    shared: SharedFacts,
+    winner: Method,
+) -> Path:
+    """Export every method into a repository of its own, and the winner as the next version of the promoted one."""
+
+    def export(method: Method, repository: Path) -> Path:
+        entrant = entrants[method]
+        rivals = {other: e.proof.identification for other, e in entrants.items() if other != method}
+        facts = Facts(
+            id=contest.translator_id,
+            method=method,
+            source=entrant.fitted.source,
+            target=entrant.fitted.target,
+            training=entrant.fitted.training,
+            quality=quality(stage, natives, entrant.proof, {str(k): v for k, v in rivals.items()}),
+            calibration=entrant.proof.calibration,
+            target_calibration=shared.target_calibration,
+            confidence=shared.confidence,
+        )
+        return export_translator(entrant.translator, facts, repository)
+
+    for method in entrants:
+        shutil.rmtree(out / CANDIDATES / method, ignore_errors=True)
+        export(method, out / CANDIDATES / method)
+    return export(winner, out / PROMOTED)
+
+
+def _merit(identification: Identification) -> tuple[float, float]:
+    strictest = min(identification.tar_at_far, key=float, default=None)
+    return identification.rank_1.value, identification.tar_at_far[strictest].value if strictest else 0.0
+
+
+def _summary(
+    contest: Contest, stage: Stage, natives: Natives, entrants: dict[Method, _Entrant], winner: Method
+) -> dict[str, Any]:
+    """Everything a table, a report or a result file shows. No vector, no identity."""
+    best = entrants[winner].proof.translated
+    rows = {
+        "untranslated": natives.untranslated,
+        **{str(method): e.proof.identification for method, e in entrants.items()},
+        "source native": natives.source,
+        "target native": natives.target,
+    }
+    return {
+        "source": contest.source,
+        "target": contest.target,
+        "winner": str(winner),
+        "probes": len(stage.probe_identities),
+        "gallery_subjects": len(stage.gallery_identities),
+        "distractors": stage.distractors,
+        "training": {str(m): e.fitted.training.model_dump(mode="json") for m, e in entrants.items()},
+        "identification": {name: row.model_dump(mode="json") for name, row in rows.items()},
+        "cmc": {str(m): e.proof.cmc for m, e in entrants.items()} | {"target native": stage.cmc(stage.target_probes)},
+        "rank_1_behind_winner": {
+            str(m): _behind(stage, best, e.proof.translated) for m, e in entrants.items() if m != winner
+        },
+    }
+
+
+def _behind(stage: Stage, best: Features, other: Features) -> dict[str, float]:
+    """Rank-1 of the winner minus another method's, with the paired 95 % interval over identities."""
+    difference = paired_difference(stage.hits(best), stage.hits(other), stage.probe_identities)
+    return {"value": difference.value, "low": difference.low, "high": difference.high}

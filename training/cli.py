@@ -1,0 +1,232 @@
+"""`r3an`: synthesize, fit, evaluate, bakeoff, export."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from contract.manifest import Method
+from training.errors import EXIT_BAD_INPUT, TrainingError
+
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="r3an", help="Train, prove and export translators between face-feature spaces.", no_args_is_help=True
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+Pairs = Annotated[Path, typer.Option(help="Paired features: a Parquet file or a folder of them.")]
+Source = Annotated[str, typer.Option(help="Feature space to translate from.")]
+Target = Annotated[str, typer.Option(help="Feature space to translate into.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1)]
+
+
+@app.command()
+def synthesize(
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    identities: Annotated[int, typer.Option(min=4, max=1_000_000)] = 1600,
+    faces: Annotated[int, typer.Option(min=2, max=1000, help="Faces of each identity.")] = 4,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Paint a world of faces, train two encoders on part of it and write paired features of the rest."""
+    from training.synthesize import synthesize as run  # noqa: PLC0415 - torch is loaded when a command needs it
+
+    with view_progress(as_json) as view:
+        summary = run(out, identities=identities, faces_per_identity=faces, seed=seed, on_progress=view.stage_progress)
+    _print(summary, as_json)
+
+
+@app.command()
+def fit(
+    pairs: Pairs,
+    source: Source,
+    target: Target,
+    method: Annotated[Method, typer.Option()],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, weights and facts.")] = Path("fit"),
+    config: Annotated[Path | None, typer.Option(help="TOML; the method's shipped settings otherwise.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train one translator on 60 % of the identities; run again to go on after an interruption."""
+    from training.config import load_config  # noqa: PLC0415 - as above
+    from training.fit import fit_pairs, load_for, split_identities  # noqa: PLC0415 - as above
+
+    settings = load_config(method, config, seed=seed)
+    out.mkdir(parents=True, exist_ok=True)
+    with view_progress(as_json) as view, tempfile.TemporaryDirectory(prefix=".pairs-", dir=out) as cache:
+        loaded = load_for(pairs, source, target, [method], Path(cache), view.counter("reading pairs"))
+        split = split_identities(loaded)
+        _, facts = fit_pairs(loaded, split.training, source, target, settings, out, view.iterations(method))
+    _print({"out": str(out), "method": method, "training": facts.training.model_dump(mode="json")}, as_json)
+
+
+@app.command()
+def export(
+    fitted: Annotated[Path, typer.Option("--fit", help="Folder that `r3an fit` wrote.")],
+    pairs: Annotated[Path | None, typer.Option(help="Judge on this data's held-out identities first.")] = None,
+    repository: Annotated[Path, typer.Option(help="Triton's model repository.")] = Path("model_repository"),
+    as_json: Json = False,
+) -> None:
+    """Publish a fit as the next version of its translator."""
+    from training.publish import publish  # noqa: PLC0415 - as above
+
+    with view_progress(as_json):
+        version_dir = publish(fitted, pairs, repository)
+    _print({"translator": version_dir.parent.name, "version": int(version_dir.name), "path": str(version_dir)}, as_json)
+
+
+@app.command()
+def evaluate(
+    translator: Annotated[Path, typer.Option(help="A version's folder: <repository>/<translator>/<version>.")],
+    probes: Annotated[Path, typer.Option(help="Parquet with the source column, and the target's for comparison.")],
+    gallery: Annotated[Path, typer.Option(help="Parquet with the target column; identity -1 is a distractor.")],
+    as_json: Json = False,
+) -> None:
+    """Judge an exported translator: rank-1, TAR@FAR and FNIR@FPIR with 95 % intervals, as JSON."""
+    from training.evaluate import evaluate as run  # noqa: PLC0415 - as above
+
+    with view_progress(as_json):
+        result = run(translator, probes, gallery)
+    _print(result, as_json)
+
+
+@app.command()
+def bakeoff(
+    pairs: Pairs,
+    source: Source,
+    target: Target,
+    out: Annotated[Path, typer.Option(help="Folder for runs, candidates, the promoted translator and the report.")],
+    methods: Annotated[str, typer.Option(help="Comma-separated.")] = "r3an,fc,affine,procrustes",
+    config: Annotated[list[Path] | None, typer.Option(help="TOML of one of the methods; may be repeated.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train all methods on the same pairs, judge them on identities nobody trained on, promote the winner."""
+    from training.bakeoff import Contest, run_bakeoff  # noqa: PLC0415 - as above
+    from training.config import load_configs  # noqa: PLC0415 - as above
+
+    contest = Contest(pairs, source, target, load_configs(methods.split(","), config or [], seed=seed))
+    with view_progress(as_json) as view:
+        outcome = run_bakeoff(contest, out, view.stage, view.iterations)
+    summary = json.loads(outcome.summary.read_text(encoding="utf-8"))
+    places = {"promoted": str(outcome.promoted), "summary": str(outcome.summary), "report": str(outcome.report)}
+    if as_json:
+        _print(summary | places, as_json)
+        return
+    Console().print(_table(summary))
+    _print(places, as_json)
+
+
+class View:
+    """Progress on standard error, so that standard output stays for results."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, Any] = {}
+
+    def stage(self, name: str) -> None:
+        """Say what begins."""
+        self._progress.console.print(f"[bold]·[/] {name}")
+
+    def stage_progress(self, name: str, done: int, total: int) -> None:
+        """Move the bar of a named piece of work."""
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total)
+        self._progress.update(self._tasks[name], completed=done, total=total)
+
+    def counter(self, name: str) -> Callable[[int, int], None]:
+        """A bar over rows."""
+        return lambda done, total: self.stage_progress(name, done, total)
+
+    def iterations(self, name: str) -> Callable[[int, int, dict[str, float]], None]:
+        """A bar over iterations of a method."""
+        return lambda done, total, _: self.stage_progress(f"training {name}", done, total)
+
+
+@contextmanager
+def view_progress(as_json: bool) -> Iterator[View]:
+    """Show progress while the context is open; nothing with `as_json`."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=as_json) as progress:
+        yield View(progress)
+
+
+def _table(summary: dict[str, Any]) -> Table:
+    title = (
+        f"{summary['source']} → {summary['target']}, {summary['probes']} probes, {summary['gallery_subjects']} subjects"
+    )
+    table = Table("probe", "rank-1", "TAR@FAR 1e-3", "FNIR@FPIR 0.01", title=title)
+    for name, row in summary["identification"].items():
+        rates = (row["rank_1"], row["tar_at_far"].get("1e-3"), row["fnir_at_fpir"].get("0.01"))
+        style = "bold green" if name == summary["winner"] else None
+        table.add_row(name, *(_rate(rate) for rate in rates), style=style)
+    return table
+
+
+def _rate(rate: dict[str, float] | None) -> str:
+    return "-" if rate is None else f"{rate['value']:.4f} [{rate['low']:.4f}, {rate['high']:.4f}]"
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        Console().print_json(json.dumps(result))
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"r3an: {message}", err=True)
+    raise SystemExit(code)
+
+
+def main() -> None:
+    """Entry point: one line on standard error and exit code 2 for what cannot be used, 130 after Ctrl-C."""
+    _set_allocator()
+    try:
+        # Not standalone: Ctrl-C and our own errors are told here, in one place.
+        code = app(standalone_mode=False)
+    except TrainingError as error:
+        _fail(str(error), EXIT_BAD_INPUT)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; run the same command again to go on", EXIT_INTERRUPTED)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
+            _fail(str(error.format_message()), EXIT_BAD_INPUT)
+        raise
+    raise SystemExit(code or 0)
+
+
+# glibc gives freed memory back at once and faults it in again at the next batch, which slows training two to three
+# times. The settings are read when a process starts, hence the second start.
+ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "OMP_WAIT_POLICY": "passive",
+}
+
+
+def _set_allocator() -> None:
+    if sys.platform != "linux" or "MALLOC_MMAP_THRESHOLD_" in os.environ:
+        return
+    os.execve(sys.executable, [sys.executable, "-m", "training.cli", *sys.argv[1:]], os.environ | ALLOCATOR)  # noqa: S606 - ourselves
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""What the held-out identities say of a translator: quality, calibration, confidence."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.calibration import Calibration
+from contract.confidence import ConfidenceModel
+from contract.manifest import Identification, Quality
+from contract.vectors import Features, l2_normalize
+from training.calibration import calibrate, fit_confidence
+from training.comparison import Comparison, compare
+from training.fit import Split
+from training.identification import cmc, judge, split_probes_gallery
+from training.models.translator import Translator, translate
+from training.pairs import PairedFeatures
+
+CMC_RANKS = 50
+GALLERY_SEED = 0  # one enrolment for all methods, so that their probes face the same gallery
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Probes and an enrolled gallery of identities nobody trained on, in both spaces. All unit length."""
+
+    probe_identities: NDArray[np.int32]  # [P]
+    gallery_identities: NDArray[np.int32]  # [G]
+    raw_probes: Features  # [P, ds], source space
+    source_probes: Features  # [P, ds]
+    source_gallery: Features  # [G, ds]
+    target_probes: Features  # [P, dt]
+    target_gallery: Features  # [G, dt]
+
+    @property
+    def distractors(self) -> int:
+        """Gallery faces of somebody no probe shows."""
+        return int((~np.isin(self.gallery_identities, self.probe_identities)).sum())
+
+    def compare(self, probes: Features) -> Comparison:
+        """Probes in the target space with each face of its gallery."""
+        return compare(probes, self.probe_identities, self.target_gallery, self.gallery_identities)
+
+    def judge(self, probes: Features) -> Identification:
+        """Probes in the target space against its gallery."""
+        return judge(probes, self.probe_identities, self.target_gallery, self.gallery_identities)
+
+    def hits(self, probes: Features) -> NDArray[np.bool_]:
+        """Which probes [P] find their subject first."""
+        return self.compare(probes).ranks == 1
+
+    def cmc(self, probes: Features) -> list[float]:
+        """Share of probes whose subject is among the first 1 ... 50 gallery subjects."""
+        curve = cmc(self.compare(probes), min(CMC_RANKS, len(self.gallery_identities)))
+        return [round(float(share), 5) for share in curve]
+
+
+def set_stage(pairs: PairedFeatures, split: Split, source: str, target: str) -> Stage:
+    """Enrol one face of each held-out identity; the others are probes, lone faces are distractors."""
+    identities = np.asarray(pairs.identities[split.held_out])
+    probe, gallery = (split.held_out[rows] for rows in split_probes_gallery(identities, GALLERY_SEED))
+    raw, targets = pairs.features[source], pairs.features[target]
+    return Stage(
+        probe_identities=np.asarray(pairs.identities[probe]),
+        gallery_identities=np.asarray(pairs.identities[gallery]),
+        raw_probes=np.asarray(raw[probe]),
+        source_probes=l2_normalize(np.asarray(raw[probe])),
+        source_gallery=l2_normalize(np.asarray(raw[gallery])),
+        target_probes=l2_normalize(np.asarray(targets[probe])),
+        target_gallery=l2_normalize(np.asarray(targets[gallery])),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Natives:
+    """What each encoder manages by itself, and what comparing across spaces without a translator gives: chance."""
+
+    source: Identification
+    target: Identification
+    untranslated: Identification
+
+
+def judge_natives(stage: Stage) -> Natives:
+    """Judge both encoders in their own spaces, and raw source probes against the target's gallery."""
+    return Natives(
+        source=judge(stage.source_probes, stage.probe_identities, stage.source_gallery, stage.gallery_identities),
+        target=stage.judge(stage.target_probes),
+        untranslated=stage.judge(_resize(stage.source_probes, stage.target_gallery.shape[1])),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One translator's judgement."""
+
+    identification: Identification
+    calibration: Calibration
+    cmc: list[float]
+    translated: Features  # [P, dt]
+
+
+def prove(translator: Translator, stage: Stage) -> Proof:
+    """Translate the probes and judge them."""
+    translated = translate(translator, stage.raw_probes)
+    return Proof(
+        identification=stage.judge(translated),
+        calibration=calibrate(translated, stage.probe_identities, stage.target_gallery, stage.gallery_identities),
+        cmc=stage.cmc(translated),
+        translated=translated,
+    )
+
+
+def quality(stage: Stage, natives: Natives, proof: Proof, baselines: dict[str, Identification]) -> Quality:
+    """The manifest's card: the translator beside both natives and its rivals."""
+    return Quality(
+        probes=len(stage.probe_identities),
+        gallery_subjects=len(np.unique(stage.gallery_identities)),
+        distractors=stage.distractors,
+        translated=proof.identification,
+        source_native=natives.source,
+        target_native=natives.target,
+        baselines=baselines,
+    )
+
+
+def target_calibration(stage: Stage) -> Calibration:
+    """Calibration of probes that are already in the target space."""
+    return calibrate(stage.target_probes, stage.probe_identities, stage.target_gallery, stage.gallery_identities)
+
+
+def confidence(pairs: PairedFeatures, split: Split, source: str) -> ConfidenceModel:
+    """How to tell probes like the training faces from others."""
+    features = pairs.features[source]
+    return fit_confidence(np.asarray(features[split.training]), np.asarray(features[split.held_out]))
+
+
+def _resize(features: Features, dim: int) -> Features:
+    """Cut or zero-pad [N, d] to [N, dim]: the only way to compare spaces of unequal dimension at all."""
+    resized = np.zeros((len(features), dim), np.float32)
+    width = min(dim, features.shape[1])
+    resized[:, :width] = features[:, :width]
+    return l2_normalize(resized)

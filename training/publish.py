@@ -1,0 +1,48 @@
+"""Publish one fit, judged on its data's held-out identities when the data is at hand."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from training.errors import DataError
+from training.export import Facts, export_translator
+from training.fit import load, load_for, split_identities
+from training.proof import confidence, judge_natives, prove, quality, set_stage, target_calibration
+
+
+def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
+    """Export a fit's folder as the next version of `<source>--<target>`; returns the version's folder.
+
+    Without pairs, the manifest carries no quality, calibration or confidence, and says so by their absence.
+
+    Raises:
+        DataError: no finished fit, or pairs other than those it was trained on.
+        ExportError: the export is not the trained module.
+    """
+    translator, fact = load(fitted)
+    facts = Facts(
+        id=f"{fact.source.id}--{fact.target.id}",
+        method=fact.method,
+        source=fact.source,
+        target=fact.target,
+        training=fact.training,
+    )
+    if pairs_path is not None:
+        source, target = fact.source.id, fact.target.id
+        with tempfile.TemporaryDirectory(prefix=".pairs-", dir=fitted) as cache:
+            pairs = load_for(pairs_path, source, target, [], Path(cache))
+            if pairs.fingerprint != fact.training.data_fingerprint:
+                raise DataError(
+                    str(pairs_path), "is not the data this fit was trained on; its held-out identities differ"
+                )
+            split = split_identities(pairs)
+            stage = set_stage(pairs, split, source, target)
+            proof = prove(translator, stage)
+            facts = replace(
+                facts,
+                quality=quality(stage, judge_natives(stage), proof, {}),
+                calibration=proof.calibration,
+                target_calibration=target_calibration(stage),
+                confidence=confidence(pairs, split, source),
+            )
+    return export_translator(translator, facts, repository)
