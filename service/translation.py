@@ -18,6 +18,7 @@ from service.metrics import Metrics
 
 # Triton's max_batch_size in every exported config.pbtxt; a wider request is split.
 BATCH_ROWS_MAX = 512
+BATCHES_AT_ONCE_MAX = 8  # of one request, so that a wide one does not fill the engine's queue
 NORM_TOLERANCE = 1e-3
 
 
@@ -64,10 +65,9 @@ class Translation:
 
     async def _run(self, manifest: TranslatorManifest, features: Features, deadline: Deadline) -> Features:
         labels = (self._engine.name, manifest.id)
-        timeout_ms = deadline.remaining_ms()
         try:
             with self._metrics.engine_duration.labels(*labels).time():
-                translated = await self._run_in_batches(manifest, features, timeout_ms)
+                translated = await self._run_in_batches(manifest, features, deadline)
             _check_answer(translated, len(features), manifest.target.dim)
         except EngineError as error:
             self._metrics.engine_errors.labels(*labels, type(error).__name__).inc()
@@ -75,13 +75,19 @@ class Translation:
         self._metrics.translated_rows.labels(*labels).inc(len(features))
         return translated
 
-    async def _run_in_batches(self, manifest: TranslatorManifest, features: Features, timeout_ms: int) -> Features:
+    async def _run_in_batches(self, manifest: TranslatorManifest, features: Features, deadline: Deadline) -> Features:
         if len(features) <= BATCH_ROWS_MAX:
-            return await self._engine.translate(manifest, features, timeout_ms)
-        batches = [features[start : start + BATCH_ROWS_MAX] for start in range(0, len(features), BATCH_ROWS_MAX)]
+            return await self._engine.translate(manifest, features, deadline.remaining_ms())
+        free = asyncio.Semaphore(BATCHES_AT_ONCE_MAX)
+
+        async def run(batch: Features) -> Features:
+            async with free:
+                return await self._engine.translate(manifest, batch, deadline.remaining_ms())
+
+        starts = range(0, len(features), BATCH_ROWS_MAX)
         try:
-            async with asyncio.TaskGroup() as group:  # one failure cancels the rest; rows_max bounds their number
-                tasks = [group.create_task(self._engine.translate(manifest, b, timeout_ms)) for b in batches]
+            async with asyncio.TaskGroup() as group:  # one failure cancels the rest
+                tasks = [group.create_task(run(features[start : start + BATCH_ROWS_MAX])) for start in starts]
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         return np.concatenate([task.result() for task in tasks])
