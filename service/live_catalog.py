@@ -62,9 +62,9 @@ class LiveCatalog:
 
     async def _serve(self, found: dict[str, tuple[Candidate, ...]], *, prove_again: bool) -> None:
         before, refusals = self.current, list[Refusal]()
-        self._unproven.clear()
+        unproven, self._unproven = self._unproven, set()
         chosen = [
-            await self._choose(name, candidates, refusals, prove_again=prove_again)
+            await self._choose(name, candidates, refusals, prove_again=prove_again or name in unproven)
             for name, candidates in found.items()
         ]
         served = [manifest for manifest in chosen if manifest is not None]
@@ -112,7 +112,10 @@ class LiveCatalog:
             if due > self._clock():
                 self._retired.append((due, manifest))
             elif _key(manifest) not in served:
-                await self._engine.unload(manifest.id, manifest.version)
+                try:
+                    await self._engine.unload(manifest.id, manifest.version)
+                except EngineError:
+                    self._retired.append((due, manifest))
 
     def _report(self, before: Catalog, now: Catalog) -> None:
         for refusal in set(now.refusals) - set(before.refusals):
