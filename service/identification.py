@@ -18,7 +18,6 @@ from service.bounds import Deadline
 from service.errors import (
     DeadlineExceededError,
     GallerySpaceMismatchError,
-    GalleryUnavailableError,
     InvalidFeatureError,
     NoRouteError,
     UncalibratedError,
@@ -167,9 +166,6 @@ class Identification:
                 yield
         except TimeoutError:
             raise DeadlineExceededError("the gallery store did not answer before the deadline") from None
-        except GalleryUnavailableError:
-            self._metrics.gallery_errors.labels(self._galleries.name).inc()
-            raise
 
 
 def _unit_length(features: Features, dim: int) -> Features:

@@ -21,6 +21,7 @@ class Metrics:
     registry: CollectorRegistry
     http_requests: Counter  # route, method, status
     http_request_duration: Histogram  # route, method
+    problems: Counter  # route, code
     http_requests_in_flight: Gauge
     rows_in_flight: Gauge
     request_rows: Histogram  # route
@@ -32,7 +33,6 @@ class Metrics:
     catalog_reloads: Counter  # outcome
     gallery_search_duration: Histogram  # store, gallery
     gallery_enrolled_faces: Counter  # store, gallery
-    gallery_errors: Counter  # store
     build_info: Info
     _galleries: set[str] = field(default_factory=set)
 
@@ -68,6 +68,7 @@ def create_metrics() -> Metrics:
         http_request_duration=seconds(
             "http_request_duration", "Time from arrival to the last byte.", "route", "method"
         ),
+        problems=counter("problems_total", "Problems answered.", "route", "code"),
         http_requests_in_flight=gauge("http_requests_in_flight", "Requests being served."),
         rows_in_flight=gauge("rows_in_flight", "Features being translated."),
         request_rows=Histogram(
@@ -81,7 +82,6 @@ def create_metrics() -> Metrics:
         catalog_reloads=counter("catalog_reloads_total", "Catalogue reloads.", "outcome"),
         gallery_search_duration=seconds("gallery_search_duration", "Time the store took.", "store", "gallery"),
         gallery_enrolled_faces=counter("gallery_enrolled_faces_total", "Faces written.", "store", "gallery"),
-        gallery_errors=counter("gallery_errors_total", "Store operations that failed.", "store"),
         build_info=Info("r3an_build", "Version of the gateway.", registry=registry),
     )
     metrics.build_info.info({"version": version("r3an"), "python": platform.python_version()})

@@ -33,6 +33,7 @@ class Observation:
             return
         request, timings = Request(scope, receive), Timings()
         request.state.timings, request.state.request_id = timings, _request_id(request)
+        request.state.problem_code = None
         status = 0
 
         async def send_observed(message: Message) -> None:
@@ -60,6 +61,8 @@ class Observation:
         route, method = _route_label(request), method_label(request.method)
         self._metrics.http_requests.labels(route, method, str(status)).inc()
         self._metrics.http_request_duration.labels(route, method).observe(seconds)
+        if request.state.problem_code is not None:
+            self._metrics.problems.labels(route, request.state.problem_code).inc()
         trace = TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
         fields = {
             "request_id": request.state.request_id,

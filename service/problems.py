@@ -69,7 +69,8 @@ class Problem(BaseModel):
 
 
 def problem(request: Request, kind: Kind, detail: str, row: int | None = None) -> Response:
-    """A problem as a response."""
+    """A problem as a response; its code is noted for the metrics."""
+    request.state.problem_code = kind.code
     body: dict[str, object] = {
         "type": f"urn:r3an:problem:{kind.code}",
         "title": kind.title,
