@@ -19,7 +19,7 @@ from deploy.triton.start import TritonServer
 from service.access import Scope
 from service.metrics import create_metrics
 from service.settings import Settings
-from tests.integration.dashboard import DASHBOARD, dashboard_queries, metrics_of
+from tests.integration.dashboard import DASHBOARD, dashboard_queries
 from tests.integration.stack import eager, random_features
 from tests.repository import SOURCE
 
@@ -94,7 +94,7 @@ def test_every_metric_of_the_dashboard_exists() -> None:
         for metric in create_metrics().registry.collect()
         for sample in (metric.name, *(f"{metric.name}_{end}" for end in ("total", "bucket", "sum", "count", "info")))
     }
-    named = {metric for query in dashboard_queries().values() for metric in metrics_of(query)}
+    named = {metric for query in dashboard_queries().values() for metric in query.metrics}
     assert {metric for metric in named if metric.startswith("r3an_")} <= samples
     assert any(metric.startswith("nv_") for metric in named)  # a real Triton answers for these in test_prometheus
 
