@@ -1,8 +1,9 @@
 """Redis within bounds: so many connections, so long a wait, so many commands at once; and its failures in our words."""
 
+import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -28,36 +29,38 @@ class CommandRefusedError(GalleryUnavailableError):
 class RedisConnection:
     """Commands to one Redis. Every method raises GalleryUnavailableError when there is no answer in time."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, timeout_s: float) -> None:
         self._redis = redis
+        self._timeout_s = timeout_s
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Prepare connections to `url`; the first is made at first use."""
+    def open(cls, url: str, timeout_s: float = TIMEOUT_S) -> Self:
+        """Prepare connections to `url`; the first is made at first use. `timeout_s` bounds each wait."""
         pool = BlockingConnectionPool.from_url(
             url,
             protocol=2,
             max_connections=CONNECTIONS_MAX,
-            timeout=TIMEOUT_S,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
+            timeout=timeout_s,
+            # Ours is around the whole exchange: redis-py's uses asyncio.wait_for, which may swallow a cancellation.
+            socket_timeout=None,
+            socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 1),  # a pooled connection may have died with the Redis it led to
         )
-        return cls(Redis(connection_pool=pool))
+        return cls(Redis(connection_pool=pool), timeout_s)
 
     async def command(self, *command: str | int | bytes) -> Any:  # noqa: ANN401 - the command decides
         """The answer to one command. Raises CommandRefusedError."""
-        with _in_our_words():
+        async with self._exchange():
             return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py leaves it so
 
     async def commands(self, commands: Sequence[Command]) -> list[Any]:
         """The answers to many commands, sent in bounded pipelines. Raises CommandRefusedError if one is refused."""
         answers: list[Any] = []
-        with _in_our_words():
-            for start in range(0, len(commands), PIPELINE_MAX):
-                pipeline = self._redis.pipeline(transaction=False)
-                for command in commands[start : start + PIPELINE_MAX]:
-                    pipeline.execute_command(*command)
+        for start in range(0, len(commands), PIPELINE_MAX):
+            pipeline = self._redis.pipeline(transaction=False)
+            for command in commands[start : start + PIPELINE_MAX]:
+                pipeline.execute_command(*command)
+            async with self._exchange():
                 answers += await pipeline.execute()
         return answers
 
@@ -70,13 +73,13 @@ class RedisConnection:
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
 
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    try:
-        yield
-    except ResponseError as error:
-        raise CommandRefusedError("the gallery store refused an operation") from error
-    except (RedisError, OSError) as error:
-        logger.warning("Redis does not answer: %s", type(error).__name__)
-        raise GalleryUnavailableError("the gallery store cannot be reached") from error
+    @asynccontextmanager
+    async def _exchange(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except ResponseError as error:
+            raise CommandRefusedError("the gallery store refused an operation") from error
+        except (RedisError, OSError) as error:
+            logger.warning("Redis does not answer: %s", type(error).__name__)
+            raise GalleryUnavailableError("the gallery store cannot be reached") from error

@@ -1,0 +1,152 @@
+"""What only the embedded store promises: one process, one file, nothing acknowledged lost."""
+
+import asyncio
+import resource
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contract.vectors import Features
+from service.errors import GalleryUnavailableError
+from service.galleries.base import Face
+from service.galleries.local import DATABASE_FILE, LocalGalleries
+from tests.asynchronous import run_async
+from tests.integration.gallery_stores import SPACE, LocalStores, faces_of, unit_features
+from tests.integration.gallery_writer import BATCH_FACES, GALLERY, faces_of_batch
+
+ACKNOWLEDGED_MIN = 10
+
+
+@run_async
+async def test_a_killed_writer_loses_nothing_it_acknowledged_and_leaves_no_half_batch(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.integration.gallery_writer", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:  # noqa: ASYNC220 - nothing else runs
+        assert writer.stdout is not None
+        for _ in range(ACKNOWLEDGED_MIN):
+            assert writer.stdout.readline(), "the writer ended by itself"
+        writer.kill()
+        acknowledged = ACKNOWLEDGED_MIN + len(writer.stdout.read().split())
+    async with LocalStores(tmp_path).open() as store:
+        there = {face.face_id: face async for batch, _ in store.faces(GALLERY) for face in batch}
+        for batch in range(acknowledged):
+            faces = faces_of_batch(batch)
+            if batch % 2:
+                assert not any(face.face_id in there for face in faces), "a deleted subject came back"
+            else:
+                assert [there[face.face_id] for face in faces] == faces
+                [[best]] = await store.search(GALLERY, unit_features(BATCH_FACES, seed=batch)[7:8], 1)
+                assert best.face_id == faces[7].face_id
+    whole = Counter(face.subject for face in there.values())
+    assert set(whole.values()) == {BATCH_FACES}
+
+
+@run_async
+async def test_a_second_opener_is_refused(tmp_path: Path) -> None:
+    async with LocalStores(tmp_path).open() as store:
+        with pytest.raises(GalleryUnavailableError, match="open in another process"):
+            LocalGalleries.open(tmp_path, faces_max=1, galleries_max=1)
+        assert await store.list() == []
+    async with LocalStores(tmp_path).open() as store:
+        assert await store.ready()
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 1000, b"SQLite format 3\0" + bytes(4080)])
+def test_a_file_that_is_no_gallery_is_refused_and_not_overwritten(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / DATABASE_FILE).write_bytes(content)
+    for _ in range(2):  # the refusal leaves the directory free
+        with pytest.raises(GalleryUnavailableError, match=r"galleries\.sqlite cannot be read"):
+            LocalGalleries.open(tmp_path, faces_max=1, galleries_max=1)
+    assert (tmp_path / DATABASE_FILE).read_bytes() == content
+
+
+def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(GalleryUnavailableError, match="cannot be used"):
+        LocalGalleries.open(tmp_path / "file" / "galleries", faces_max=1, galleries_max=1)
+
+
+@run_async
+async def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
+    async with LocalStores(tmp_path / "galleries").open() as store:
+        await store.create("staff", SPACE)
+        files = [tmp_path / "galleries", *(tmp_path / "galleries").glob("galleries.sqlite*")]
+        assert len(files) == 4  # the directory, the database, its log, the log's index
+        assert [file.stat().st_mode & 0o077 for file in files] == [0] * 4
+
+
+@run_async
+async def test_a_full_disk_refuses_the_write_and_keeps_what_was_there(tmp_path: Path) -> None:
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with LocalStores(tmp_path).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces_of(10), unit_features(10))
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, hard_limit))
+            with pytest.raises(GalleryUnavailableError, match="could not write"):
+                await store.upsert("staff", faces_of(10_000), unit_features(10_000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard_limit, hard_limit))
+        assert (await store.info("staff")).faces == 10
+        assert await store.upsert("staff", [Face("later", "somebody")], unit_features(1)) == 1
+    async with LocalStores(tmp_path).open() as store:
+        assert (await store.info("staff")).faces == 11
+
+
+def on_disk(directory: Path, feature: Features) -> bool:
+    return any(feature.tobytes() in file.read_bytes() for file in directory.iterdir())
+
+
+@run_async
+async def test_a_deleted_feature_is_gone_from_the_disk(tmp_path: Path) -> None:
+    faces, features = faces_of(20), unit_features(20)
+    async with LocalStores(tmp_path).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces, features)
+        assert all(on_disk(tmp_path, feature) for feature in features)
+        await store.delete_subject("staff", faces[7].subject)
+        assert not on_disk(tmp_path, features[7])
+        await store.delete_face("staff", faces[8].face_id)
+        assert not on_disk(tmp_path, features[8])
+        await store.drop("staff")
+        assert not any(on_disk(tmp_path, feature) for feature in features)
+
+
+@run_async
+async def test_a_search_sees_each_face_before_or_after_its_replacement_never_between(tmp_path: Path) -> None:
+    faces = [Face(f"face-{i:04d}", "somebody") for i in range(2000)]
+    before = np.tile(unit_features(1, seed=1), (2000, 1))
+    after = np.tile(unit_features(1, seed=2), (2000, 1))
+    probe = before[:1]
+    other = float(after[0].astype(np.float64) @ probe[0].astype(np.float64))
+    async with LocalStores(tmp_path).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces, before)
+
+        async def replace_again_and_again() -> None:
+            for features in [after, before] * 5:
+                await store.upsert("staff", faces, features)
+
+        writing = asyncio.create_task(replace_again_and_again())
+        searches = 0
+        while not writing.done():
+            [matches] = await store.search("staff", probe, 2000)
+            similarities = {round(match.similarity, 6) for match in matches}
+            assert len(matches) == 2000
+            assert similarities in ({1.0}, {round(other, 6)})
+            searches += 1
+        await writing
+    assert searches > 1
+
+
+@run_async
+async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    async with LocalStores(tmp_path).open() as store:
+        await store.create("staff", SPACE)
+        await store.close()
+        assert not await store.ready()
+        with pytest.raises(GalleryUnavailableError, match="closed"):
+            await store.search("staff", unit_features(1), 1)

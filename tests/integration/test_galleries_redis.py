@@ -1,0 +1,202 @@
+"""What only the Redis store has to cope with: a server that stops, answers late, or is set up badly."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from contract.spaces import FeatureSpace
+from contract.vectors import Features
+from deploy.redis.start import RedisServer
+from service.errors import GalleryUnavailableError, UnknownGalleryError
+from service.galleries.base import Face, GalleryStore
+from service.galleries.redis import RedisGalleries
+from service.galleries.redis_connection import RedisConnection
+from tests.asynchronous import run_async
+from tests.integration.gallery_stores import OTHER_SPACE, SPACE, RedisStores, faces_of, unit_features
+
+WIDE = FeatureSpace(id="wide-512", dim=512)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own, to be killed and misconfigured."""
+    with RedisServer(data=tmp_path / "redis") as server:
+        yield server
+
+
+def administer(server: RedisServer, *command: str | int) -> object:
+    """Send a command as an operator would."""
+    with redis.Redis.from_url(server.url, protocol=2) as client:
+        answer: object = client.execute_command(*command)
+        return answer
+
+
+async def enrol(store: GalleryStore, faces: list[Face], features: Features) -> None:
+    for start in range(0, len(faces), 2000):
+        await store.upsert("staff", faces[start : start + 2000], features[start : start + 2000])
+
+
+async def exists(store: GalleryStore, gallery: str) -> bool:
+    try:
+        await store.info(gallery)
+    except UnknownGalleryError:
+        return False
+    return True
+
+
+@run_async
+async def test_a_killed_redis_loses_nothing_it_acknowledged(server: RedisServer) -> None:
+    acknowledged: list[int] = []
+
+    async def enrol_without_end(store: GalleryStore) -> None:
+        for batch in range(1_000_000):
+            faces = [Face(f"face-{batch}-{i}", f"subject-{batch}") for i in range(20)]
+            await store.upsert("staff", faces, unit_features(20, seed=batch))
+            acknowledged.append(batch)
+
+    async with RedisStores(server).open() as store:
+        await store.create("staff", SPACE)
+        writing = asyncio.create_task(enrol_without_end(store))
+        while len(acknowledged) < 20:
+            assert not writing.done()
+            await asyncio.sleep(0)
+        await asyncio.to_thread(server.kill)
+        with pytest.raises(GalleryUnavailableError):
+            await writing
+        assert not await store.ready()
+        with pytest.raises(GalleryUnavailableError):
+            await store.search("staff", unit_features(1), 1)
+        await asyncio.to_thread(server.start)
+        assert await store.ready()
+        info = await store.info("staff")
+        assert info.faces == 20 * info.subjects  # no half batch
+        assert len(acknowledged) <= info.subjects <= len(acknowledged) + 1
+        for batch in acknowledged:
+            [[best]] = await store.search("staff", unit_features(20, seed=batch)[3:4], 1)
+            assert best.face_id == f"face-{batch}-3"
+
+
+@run_async
+async def test_a_search_is_whole_even_where_the_server_would_cut_it_short(server: RedisServer) -> None:
+    features = unit_features(19_000, dim=WIDE.dim)
+    async with RedisStores(server).open() as store:
+        await store.create("staff", WIDE)
+        await enrol(store, faces_of(19_000), features)
+        administer(server, "FT.CONFIG", "SET", "TIMEOUT", 1)
+        administer(server, "FT.CONFIG", "SET", "ON_TIMEOUT", "RETURN")
+        for row in (0, 9_999, 18_999):
+            [[best]] = await store.search("staff", features[row : row + 1], 1)
+            assert best.face_id == faces_of(19_000)[row].face_id
+
+
+@run_async
+async def test_giving_up_a_search_leaves_no_answer_behind_for_the_next(server: RedisServer) -> None:
+    features = unit_features(5000, dim=WIDE.dim)
+    async with RedisStores(server).open() as store:
+        await store.create("staff", WIDE)
+        await enrol(store, faces_of(5000), features)
+        for wait_ms in range(0, 40, 2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(wait_ms / 1000):
+                    await store.search("staff", features[:2000], 1)
+            row = wait_ms * 7
+            [[best]] = await store.search("staff", features[row : row + 1], 1)
+            assert best.face_id == faces_of(5000)[row].face_id
+            assert (await store.info("staff")).faces == 5000
+
+
+@run_async
+async def test_a_drop_that_was_interrupted_is_completed_by_the_next_creation(server: RedisServer) -> None:
+    async with RedisStores(server).open() as store:
+        await store.create("staff", SPACE)
+        await enrol(store, faces_of(10_000), unit_features(10_000))
+        dropping = asyncio.create_task(store.drop("staff"))
+        async with asyncio.timeout(60):
+            while await exists(store, "staff"):
+                pass
+        dropping.cancel()
+        await asyncio.wait([dropping])
+        assert await store.create("staff", OTHER_SPACE) is True
+        assert (await store.info("staff")).faces == 0
+        assert await store.search("staff", unit_features(1), 5) == [[]]
+        assert administer(server, "DBSIZE") == 2  # the gallery and the set of all galleries
+        assert len(administer(server, "FT._LIST")) == 1  # type: ignore[arg-type] # a list
+
+
+@run_async
+async def test_a_missing_index_is_an_unavailable_store_and_creation_heals_it(server: RedisServer) -> None:
+    async with RedisStores(server).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces_of(10), unit_features(10))
+        [index] = administer(server, "FT._LIST")  # type: ignore[misc] # a list
+        administer(server, "FT.DROPINDEX", index)
+        with pytest.raises(GalleryUnavailableError, match="refused"):
+            await store.search("staff", unit_features(1), 1)
+        assert await store.create("staff", SPACE) is False
+        found = 0
+        async with asyncio.timeout(60):
+            while found < 10:  # Redis reads the faces into the new index in the background
+                found = len((await store.search("staff", unit_features(1), 10))[0])
+
+
+@run_async
+async def test_a_full_redis_refuses_the_whole_batch(server: RedisServer) -> None:
+    async with RedisStores(server).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces_of(10), unit_features(10))
+        administer(server, "CONFIG", "SET", "maxmemory", 1)
+        with pytest.raises(GalleryUnavailableError, match="refused"):
+            await store.upsert("staff", faces_of(50), unit_features(50))
+        assert (await store.info("staff")).faces == 10
+        administer(server, "CONFIG", "SET", "maxmemory", 0)
+        assert await store.upsert("staff", faces_of(50), unit_features(50)) == 40
+
+
+@run_async
+async def test_a_redis_that_keeps_nothing_is_warned_of(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    administer(server, "CONFIG", "SET", "appendonly", "no")
+    with caplog.at_level(logging.WARNING):
+        async with RedisStores(server).open() as store:
+            assert await store.ready()
+    warnings = [record.getMessage() for record in caplog.records]
+    assert warnings == ["Redis runs without an append-only file: enrolled faces are lost when it stops"]
+
+
+@run_async
+async def test_a_redis_with_an_append_only_file_is_not(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        async with RedisStores(server).open() as store:
+            assert await store.ready()
+    assert caplog.records == []
+
+
+@run_async
+async def test_a_store_opens_before_its_redis_and_is_ready_with_it(tmp_path: Path) -> None:
+    server = RedisServer(data=tmp_path / "redis")
+    async with RedisStores(server).open() as store:
+        assert not await store.ready()
+        with pytest.raises(GalleryUnavailableError, match="cannot be reached"):
+            await store.list()
+        with server:
+            assert await store.ready()
+            assert await store.list() == []
+
+
+@run_async
+async def test_a_redis_that_does_not_answer_is_given_up() -> None:
+    async def never_answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+    async with silent:
+        port = silent.sockets[0].getsockname()[1]
+        connection = RedisConnection.open(f"redis://127.0.0.1:{port}/0", timeout_s=0.2)
+        store = RedisGalleries(connection, faces_max=1, galleries_max=1)
+        with pytest.raises(GalleryUnavailableError, match="cannot be reached"):
+            await store.info("staff")
+        await store.close()
