@@ -7,6 +7,7 @@ import time
 from typing import Final
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import OTHER, Metrics, method_label
@@ -15,6 +16,7 @@ from service.timings import Timings
 
 logger = logging.getLogger(__name__)
 
+STATUS_CLIENT_GONE: Final = 499  # nobody reads it; the metric tells it from an answer
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -49,6 +51,8 @@ class Observation:
 
         try:
             await self._app(scope, receive, send_observed)
+        except ClientDisconnect:
+            status = STATUS_CLIENT_GONE
         except Exception:
             logger.exception("unforeseen failure", extra={"fields": {"request_id": request.state.request_id}})
             if status == 0:

@@ -112,7 +112,7 @@ class TorchScriptEngine:
             with self._torch.inference_mode():
                 translated = module(self._torch.tensor(features))  # [N, ds] -> [N, dt]
                 return np.asarray(translated.numpy(), dtype=np.float32)
-        except (RuntimeError, AttributeError, TypeError) as error:
-            # TorchScript's message can quote tensors: its type is all that may be said.
+        except Exception as error:
+            # Whatever a model may raise. Its message can quote tensors: the type is all that may be said.
             logger.error("inference failed: %s", type(error).__name__)  # noqa: TRY400 - see above
             raise EngineFailedError("the translator failed on this request") from None

@@ -99,7 +99,7 @@ async def test_an_engine_error_stays_what_it_is_and_is_counted(world: World, row
         lambda features: features.astype(np.float64),
         lambda features: features * 1.01,
         lambda features: features * np.nan,
-        lambda features: np.zeros_like(features),
+        np.zeros_like,
     ],
     ids=["narrow", "short", "float64", "long", "nan", "zero"],
 )
