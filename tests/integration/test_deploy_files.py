@@ -26,6 +26,7 @@ from tests.repository import SOURCE
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+JSON_OVERHEAD = 5  # docs/operations.md
 VARIABLE = re.compile(r"\bR3AN_[A-Z_]+")
 
 
@@ -41,6 +42,20 @@ def test_the_gateway_of_compose_has_valid_settings(monkeypatch: pytest.MonkeyPat
     settings = Settings()
     assert settings.environment == "production"
     assert settings.api_keys_file == Path("/run/secrets/api_keys")
+    bodies_bytes = JSON_OVERHEAD * settings.requests_in_flight_max * settings.body_bytes_max
+    assert bodies_bytes < bytes_of(SERVICES["gateway"]["mem_limit"])
+
+
+def test_redis_may_grow_no_further_than_its_container() -> None:
+    conf = (ROOT / "deploy/redis/redis.conf").read_text()
+    limit = re.search(r"^maxmemory (\S+)$", conf, re.MULTILINE)
+    assert limit
+    assert 2 * bytes_of(limit[1].removesuffix("b")) <= bytes_of(SERVICES["redis"]["mem_limit"])
+
+
+def bytes_of(size: str) -> int:
+    """`512m`, `1g`: bytes."""
+    return int(size[:-1]) * {"m": 1024**2, "g": 1024**3}[size[-1]]
 
 
 @pytest.mark.parametrize("file", ["Dockerfile", "docker-compose.yml", "deploy/up.py", "deploy/gateway.py"])
