@@ -219,3 +219,17 @@ def _resamples(count: int, bootstrap: int, seed: int) -> Iterator[Counts]:
 def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
     low, high = np.clip(np.percentile(drawn, PERCENTILES), 0, 1)
     return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def split_probes_gallery(identities: Identities, seed: int) -> tuple[Rows, Rows]:
+    """Rows of probes and of a gallery: one face of each identity is enrolled, drawn by seed; the rest are probes.
+
+    An identity with a single face is enrolled and has no probe, and so is a distractor; every face of identity -1 is
+    enrolled too. Both are in rising order.
+    """
+    order = np.random.default_rng(seed).permutation(len(identities))
+    known = order[identities[order] >= 0]
+    _, first = np.unique(identities[known], return_index=True)
+    enrolled = identities < 0
+    enrolled[known[first]] = True
+    return np.flatnonzero(~enrolled), np.flatnonzero(enrolled)

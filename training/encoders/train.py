@@ -15,11 +15,12 @@ from training.errors import DivergedError
 Images = NDArray[np.uint8]  # [N, 56, 56, 3]
 OnProgress = Callable[[int, int], None]  # (iterations done, of how many)
 
-BATCH_ROWS = 128
+BATCH_ROWS = 64
 EMBED_ROWS = 256
 MARGIN = 0.5
 SCALE = 16.0  # small: the classes are few
-LEARNING_RATE = 4e-3
+LEARNING_RATE = 1e-2
+WARM_UP = 0.2  # share of the iterations in which the learning rate rises
 WEIGHT_DECAY = 5e-4
 MARGIN_RISES_FOR = 0.5  # share of the iterations; a full margin from the start finds no way in
 
@@ -53,7 +54,7 @@ def train_encoder(
         head = ArcFaceHead(FEATURE_DIM, int(identities.max()) + 1, scale=SCALE)
     parameters = [*encoder.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=iterations)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, iterations, pct_start=WARM_UP)
     encoder.train()
     for done, rows in enumerate(_batches(len(images), iterations, seed)):
         margin = MARGIN * min(1.0, done / (MARGIN_RISES_FOR * iterations))

@@ -1,0 +1,111 @@
+"""Judge an exported translator on two Parquet files of features: probes, and an enrolled gallery."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from contract.errors import ContractError
+from contract.manifest import MODEL_FILE, Identification, TranslatorManifest, read_manifest
+from contract.spaces import FeatureSpace
+from contract.vectors import Features, check_features
+from training.errors import DataError
+from training.identification import judge
+from training.pairs import DISTRACTOR, PairedFeatures, feature_spaces, parquet_files, read_pairs
+
+TRANSLATE_ROWS = 512
+
+
+def evaluate(version_dir: Path, probes: Path, gallery: Path) -> dict[str, Any]:
+    """Rank-1, TAR@FAR and FNIR@FPIR with 95 % intervals of translated probes, and of both native spaces.
+
+    `probes` has the manifest's source column, `gallery` its target column; identity -1 is a distractor. The native
+    judgements need one space on both sides and are null where a file has no such column.
+
+    Raises:
+        DataError: a translator, file, column or row that cannot be used, by name.
+    """
+    manifest = _manifest(version_dir)
+    source, target = manifest.source, manifest.target
+    with tempfile.TemporaryDirectory(prefix="r3an-evaluate-") as cache:
+        shown = _read(probes, source, target, Path(cache) / "probes")
+        enrolled = _read(gallery, target, source, Path(cache) / "gallery")
+        _check_mates(shown, enrolled)
+        translated = translate(version_dir, shown.features[source.id], target.dim)
+        natives = {
+            space: _judge(shown, shown.features[space], enrolled, space)
+            for space in (source.id, target.id)
+            if space in shown.features and space in enrolled.features
+        }
+        return {
+            "translator": manifest.id,
+            "version": manifest.version,
+            "method": str(manifest.method),
+            "source": source.id,
+            "target": target.id,
+            "probes": len(shown),
+            "gallery": len(enrolled),
+            "gallery_subjects": len(np.unique(enrolled.identities[enrolled.identities != DISTRACTOR])),
+            "distractors": int((~np.isin(enrolled.identities, _known(shown))).sum()),
+            "translated": _judge(shown, translated, enrolled, target.id),
+            "source_native": natives.get(source.id),
+            "target_native": natives.get(target.id),
+        }
+
+
+def translate(version_dir: Path, features: Features, target_dim: int) -> Features:
+    """Run `model.pt` over raw features [N, ds]; returns [N, dt].
+
+    Raises:
+        DataError: the model cannot be run on such features, or answers with something other than features.
+    """
+    model_file = version_dir / MODEL_FILE
+    translated = np.empty((len(features), target_dim), np.float32)
+    try:
+        model = torch.jit.load(str(model_file), map_location="cpu").eval()
+        with torch.inference_mode():
+            for first in range(0, len(features), TRANSLATE_ROWS):
+                rows = slice(first, first + TRANSLATE_ROWS)
+                answer = model(torch.from_numpy(np.array(features[rows]))).numpy()
+                check_features(answer, target_dim)
+                translated[rows] = answer
+    except (RuntimeError, ContractError) as error:
+        raise DataError(str(model_file), f"cannot translate: {str(error).splitlines()[0]}") from error
+    return translated
+
+
+def _manifest(version_dir: Path) -> TranslatorManifest:
+    try:
+        return read_manifest(version_dir.resolve())
+    except ContractError as error:
+        raise DataError(str(version_dir), f"not a usable translator version: {error}") from error
+
+
+def _read(path: Path, needed: FeatureSpace, optional: FeatureSpace, cache: Path) -> PairedFeatures:
+    present = feature_spaces(parquet_files(path)[0])
+    names = [needed.id, *([optional.id] if optional.id in present else [])]
+    rows = read_pairs(path, names, cache)
+    for space in (needed, optional):
+        if space.id in rows.features and rows.space(space.id).dim != space.dim:
+            found = rows.space(space.id).dim
+            raise DataError(str(path), f"dimension {found}, the translator has {space.dim}", column=space.id)
+    return rows
+
+
+def _check_mates(probes: PairedFeatures, gallery: PairedFeatures) -> None:
+    if not np.isin(_known(probes), gallery.identities).any():
+        raise DataError(str(probes.path), f"no identity of it is in {gallery.path}", column="identity")
+    if len(np.unique(gallery.identities)) < 2:
+        raise DataError(str(gallery.path), "fewer than two identities", column="identity")
+
+
+def _known(probes: PairedFeatures) -> NDArray[np.int32]:
+    return probes.identities[probes.identities != DISTRACTOR]
+
+
+def _judge(shown: PairedFeatures, probes: Features, gallery: PairedFeatures, space: str) -> dict[str, Any]:
+    judged: Identification = judge(probes, shown.identities, gallery.features[space], gallery.identities)
+    return judged.model_dump(mode="json")
