@@ -14,6 +14,11 @@ class ReadWriteLock:
         self._writers = 0  # waiting or writing
         self._writing = False
 
+    @property
+    def writers_waiting(self) -> int:
+        """How many writers wait to get in."""
+        return self._writers - self._writing
+
     @contextmanager
     def read(self) -> Iterator[None]:
         """Hold off writers."""

@@ -17,7 +17,6 @@ from service.errors import (
 )
 from service.galleries.base import Face, GalleryInfo, GalleryStore
 from service.galleries.matrix import BLOCK_ROWS
-from tests.asynchronous import run_async
 from tests.integration.gallery_stores import (
     FACES_MAX,
     OTHER_SPACE,
@@ -28,6 +27,13 @@ from tests.integration.gallery_stores import (
     faces_of,
     unit_features,
 )
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture(params=["local", "redis"])
@@ -44,7 +50,6 @@ async def _enrolled(store: GalleryStore, gallery: str) -> dict[str, Face]:
     return {face.face_id: face async for batch, _ in store.faces(gallery) for face in batch}
 
 
-@run_async
 async def test_a_gallery_is_created_once_described_listed_and_dropped(stores: Stores) -> None:
     async with stores.open() as store:
         assert await store.list() == []
@@ -59,7 +64,6 @@ async def test_a_gallery_is_created_once_described_listed_and_dropped(stores: St
             await store.drop("visitors")
 
 
-@run_async
 async def test_a_gallery_holds_one_space_and_takes_another_only_after_it_was_dropped(stores: Stores) -> None:
     async with stores.open() as store:
         await store.create("staff", SPACE)
@@ -82,7 +86,6 @@ async def test_a_gallery_holds_one_space_and_takes_another_only_after_it_was_dro
         assert (await store.info("staff")).faces == 0
 
 
-@run_async
 async def test_faces_are_added_replaced_read_and_counted_by_subject(stores: Stores) -> None:
     features = unit_features(3)
     native = Face("a:1", "subject@x")
@@ -102,7 +105,6 @@ async def test_faces_are_added_replaced_read_and_counted_by_subject(stores: Stor
         assert best.similarity == pytest.approx(1.0, abs=stores.tolerance)
 
 
-@run_async
 async def test_deleting_a_face_or_a_subject_takes_it_out_of_search_counts_and_stream(stores: Stores) -> None:
     faces, features = faces_of(30, faces_per_subject=3), unit_features(30)
     async with stores.open() as store:
@@ -123,7 +125,6 @@ async def test_deleting_a_face_or_a_subject_takes_it_out_of_search_counts_and_st
             await store.delete_subject("staff", faces[5].subject)
 
 
-@run_async
 async def test_ids_differ_by_case_and_by_every_sign_of_their_grammar(stores: Stores) -> None:
     ids = ["a", "A", "a.b", "a-b", "a_b", "a:b", "a@b", "a=b", "a+b", "a" * 128]
     async with stores.open() as store:
@@ -134,7 +135,6 @@ async def test_ids_differ_by_case_and_by_every_sign_of_their_grammar(stores: Sto
             assert await store.info("staff") == GalleryInfo("staff", SPACE, len(ids) - position, len(ids) - position)
 
 
-@run_async
 async def test_an_upsert_beyond_the_bound_changes_nothing(stores: Stores) -> None:
     async with stores.open() as store:
         await store.create("staff", SPACE)
@@ -148,7 +148,6 @@ async def test_an_upsert_beyond_the_bound_changes_nothing(stores: Stores) -> Non
         assert await store.upsert("staff", [Face("f0", "t"), Face("new-1", "t")], unit_features(2)) == 1
 
 
-@run_async
 async def test_the_number_of_galleries_is_bounded(stores: Stores) -> None:
     async with stores.open() as store:
         for name in ("a", "b", "c"):
@@ -160,7 +159,6 @@ async def test_the_number_of_galleries_is_bounded(stores: Stores) -> None:
         assert await store.create("d", SPACE) is True
 
 
-@run_async
 async def test_search_is_as_exact_as_a_float64_scan(stores: Stores) -> None:
     rows = BLOCK_ROWS + 1500  # more than one block
     faces, features, probes = faces_of(rows), unit_features(rows), unit_features(70, seed=1)
@@ -186,7 +184,6 @@ async def test_search_is_as_exact_as_a_float64_scan(stores: Stores) -> None:
     assert len({match.similarity for match in found[0][:3]}) == 1
 
 
-@run_async
 async def test_ties_for_the_last_place_go_to_the_lowest_face_ids(stores: Stores) -> None:
     feature = unit_features(1)
     faces = [Face(f"face-{i:02d}", "twin") for i in (7, 3, 9, 1, 5, 0, 8, 2, 6, 4)]
@@ -197,7 +194,6 @@ async def test_ties_for_the_last_place_go_to_the_lowest_face_ids(stores: Stores)
     assert [match.face_id for match in matches] == ["face-00", "face-01", "face-02", "face-03"]
 
 
-@run_async
 async def test_a_search_returns_no_more_than_there_is(stores: Stores) -> None:
     probes = unit_features(3, seed=1)
     async with stores.open() as store:
@@ -207,7 +203,6 @@ async def test_a_search_returns_no_more_than_there_is(stores: Stores) -> None:
         assert [len(matches) for matches in await store.search("staff", probes, 5)] == [2, 2, 2]
 
 
-@run_async
 async def test_the_stream_gives_every_face_once_in_order_with_its_feature(stores: Stores) -> None:
     rows = 2500
     faces, features = faces_of(rows), unit_features(rows)
@@ -224,7 +219,6 @@ async def test_the_stream_gives_every_face_once_in_order_with_its_feature(stores
     np.testing.assert_allclose(np.linalg.norm(streamed, axis=1), 1.0, atol=1e-6)
 
 
-@run_async
 async def test_a_face_deleted_while_streaming_is_left_out(stores: Stores) -> None:
     faces = faces_of(1500)
     async with stores.open() as store:
@@ -239,7 +233,6 @@ async def test_a_face_deleted_while_streaming_is_left_out(stores: Stores) -> Non
     assert "face-001200" not in rest
 
 
-@run_async
 async def test_everything_is_there_after_closing_and_opening_again(stores: Stores) -> None:
     faces, features = faces_of(1500, faces_per_subject=2), unit_features(1500)
     faces[3] = Face(faces[3].face_id, faces[3].subject, derived_from="source-24", translator="t@2")
@@ -257,7 +250,6 @@ async def test_everything_is_there_after_closing_and_opening_again(stores: Store
     assert len(before[1]) == 1499
 
 
-@run_async
 async def test_every_operation_names_an_unknown_gallery(stores: Stores) -> None:
     async with stores.open() as store:
         operations = [
@@ -275,7 +267,6 @@ async def test_every_operation_names_an_unknown_gallery(stores: Stores) -> None:
                 await operation
 
 
-@run_async
 async def test_a_store_is_ready_until_it_is_closed(stores: Stores) -> None:
     async with stores.open() as store:
         assert await store.ready()

@@ -14,14 +14,18 @@ from contract.vectors import Features
 from service.errors import GalleryUnavailableError
 from service.galleries.base import Face
 from service.galleries.local import DATABASE_FILE, LocalGalleries
-from tests.asynchronous import run_async
 from tests.integration.gallery_stores import SPACE, LocalStores, faces_of, unit_features
 from tests.integration.gallery_writer import BATCH_FACES, GALLERY, faces_of_batch
 
 ACKNOWLEDGED_MIN = 10
+pytestmark = pytest.mark.anyio
 
 
-@run_async
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 async def test_a_killed_writer_loses_nothing_it_acknowledged_and_leaves_no_half_batch(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.integration.gallery_writer", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:  # noqa: ASYNC220 - nothing else runs
@@ -44,7 +48,6 @@ async def test_a_killed_writer_loses_nothing_it_acknowledged_and_leaves_no_half_
     assert set(whole.values()) == {BATCH_FACES}
 
 
-@run_async
 async def test_a_second_opener_is_refused(tmp_path: Path) -> None:
     async with LocalStores(tmp_path).open() as store:
         with pytest.raises(GalleryUnavailableError, match="open in another process"):
@@ -69,7 +72,6 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         LocalGalleries.open(tmp_path / "file" / "galleries", faces_max=1, galleries_max=1)
 
 
-@run_async
 async def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
     async with LocalStores(tmp_path / "galleries").open() as store:
         await store.create("staff", SPACE)
@@ -78,7 +80,6 @@ async def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
         assert [file.stat().st_mode & 0o077 for file in files] == [0] * 4
 
 
-@run_async
 async def test_a_full_disk_refuses_the_write_and_keeps_what_was_there(tmp_path: Path) -> None:
     _, hard_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     async with LocalStores(tmp_path).open() as store:
@@ -100,7 +101,6 @@ def on_disk(directory: Path, feature: Features) -> bool:
     return any(feature.tobytes() in file.read_bytes() for file in directory.iterdir())
 
 
-@run_async
 async def test_a_deleted_feature_is_gone_from_the_disk(tmp_path: Path) -> None:
     faces, features = faces_of(20), unit_features(20)
     async with LocalStores(tmp_path).open() as store:
@@ -115,7 +115,6 @@ async def test_a_deleted_feature_is_gone_from_the_disk(tmp_path: Path) -> None:
         assert not any(on_disk(tmp_path, feature) for feature in features)
 
 
-@run_async
 async def test_a_search_sees_each_face_before_or_after_its_replacement_never_between(tmp_path: Path) -> None:
     faces = [Face(f"face-{i:04d}", "somebody") for i in range(2000)]
     before = np.tile(unit_features(1, seed=1), (2000, 1))
@@ -142,7 +141,6 @@ async def test_a_search_sees_each_face_before_or_after_its_replacement_never_bet
     assert searches > 1
 
 
-@run_async
 async def test_a_closed_store_says_so(tmp_path: Path) -> None:
     async with LocalStores(tmp_path).open() as store:
         await store.create("staff", SPACE)

@@ -15,10 +15,15 @@ from service.errors import GalleryUnavailableError, UnknownGalleryError
 from service.galleries.base import Face, GalleryStore
 from service.galleries.redis import RedisGalleries
 from service.galleries.redis_connection import RedisConnection
-from tests.asynchronous import run_async
 from tests.integration.gallery_stores import OTHER_SPACE, SPACE, RedisStores, faces_of, unit_features
 
 WIDE = FeatureSpace(id="wide-512", dim=512)
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture
@@ -48,7 +53,6 @@ async def exists(store: GalleryStore, gallery: str) -> bool:
     return True
 
 
-@run_async
 async def test_a_killed_redis_loses_nothing_it_acknowledged(server: RedisServer) -> None:
     acknowledged: list[int] = []
 
@@ -80,7 +84,6 @@ async def test_a_killed_redis_loses_nothing_it_acknowledged(server: RedisServer)
             assert best.face_id == f"face-{batch}-3"
 
 
-@run_async
 async def test_a_search_is_whole_even_where_the_server_would_cut_it_short(server: RedisServer) -> None:
     features = unit_features(19_000, dim=WIDE.dim)
     async with RedisStores(server).open() as store:
@@ -93,7 +96,6 @@ async def test_a_search_is_whole_even_where_the_server_would_cut_it_short(server
             assert best.face_id == faces_of(19_000)[row].face_id
 
 
-@run_async
 async def test_giving_up_a_search_leaves_no_answer_behind_for_the_next(server: RedisServer) -> None:
     features = unit_features(5000, dim=WIDE.dim)
     async with RedisStores(server).open() as store:
@@ -109,7 +111,6 @@ async def test_giving_up_a_search_leaves_no_answer_behind_for_the_next(server: R
             assert (await store.info("staff")).faces == 5000
 
 
-@run_async
 async def test_a_drop_that_was_interrupted_is_completed_by_the_next_creation(server: RedisServer) -> None:
     async with RedisStores(server).open() as store:
         await store.create("staff", SPACE)
@@ -127,7 +128,6 @@ async def test_a_drop_that_was_interrupted_is_completed_by_the_next_creation(ser
         assert len(administer(server, "FT._LIST")) == 1  # type: ignore[arg-type] # a list
 
 
-@run_async
 async def test_a_missing_index_is_an_unavailable_store_and_creation_heals_it(server: RedisServer) -> None:
     async with RedisStores(server).open() as store:
         await store.create("staff", SPACE)
@@ -143,7 +143,6 @@ async def test_a_missing_index_is_an_unavailable_store_and_creation_heals_it(ser
                 found = len((await store.search("staff", unit_features(1), 10))[0])
 
 
-@run_async
 async def test_a_full_redis_refuses_the_whole_batch(server: RedisServer) -> None:
     async with RedisStores(server).open() as store:
         await store.create("staff", SPACE)
@@ -156,7 +155,6 @@ async def test_a_full_redis_refuses_the_whole_batch(server: RedisServer) -> None
         assert await store.upsert("staff", faces_of(50), unit_features(50)) == 40
 
 
-@run_async
 async def test_a_redis_that_keeps_nothing_is_warned_of(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     administer(server, "CONFIG", "SET", "appendonly", "no")
     with caplog.at_level(logging.WARNING):
@@ -166,7 +164,6 @@ async def test_a_redis_that_keeps_nothing_is_warned_of(server: RedisServer, capl
     assert warnings == ["Redis runs without an append-only file: enrolled faces are lost when it stops"]
 
 
-@run_async
 async def test_a_redis_with_an_append_only_file_is_not(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         async with RedisStores(server).open() as store:
@@ -174,7 +171,6 @@ async def test_a_redis_with_an_append_only_file_is_not(server: RedisServer, capl
     assert caplog.records == []
 
 
-@run_async
 async def test_a_store_opens_before_its_redis_and_is_ready_with_it(tmp_path: Path) -> None:
     server = RedisServer(data=tmp_path / "redis")
     async with RedisStores(server).open() as store:
@@ -186,7 +182,6 @@ async def test_a_store_opens_before_its_redis_and_is_ready_with_it(tmp_path: Pat
             assert await store.list() == []
 
 
-@run_async
 async def test_a_redis_that_does_not_answer_is_given_up() -> None:
     async def never_answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _reader.read()
