@@ -15,6 +15,8 @@ from service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+LOADS_AT_ONCE_MAX = 4
+
 
 class LiveCatalog:
     """The catalogue of now, in `current`. A broken version is refused and the one before it keeps serving.
@@ -63,11 +65,15 @@ class LiveCatalog:
     async def _serve(self, found: dict[str, tuple[Candidate, ...]], *, prove_again: bool) -> None:
         before, refusals = self.current, list[Refusal]()
         unproven, self._unproven = self._unproven, set()
-        chosen = [
-            await self._choose(name, candidates, refusals, prove_again=prove_again or name in unproven)
-            for name, candidates in found.items()
-        ]
+        free = asyncio.Semaphore(LOADS_AT_ONCE_MAX)
+
+        async def choose(name: str, candidates: tuple[Candidate, ...]) -> TranslatorManifest | None:
+            async with free:
+                return await self._choose(name, candidates, refusals, prove_again=prove_again or name in unproven)
+
+        chosen = await asyncio.gather(*(choose(name, candidates) for name, candidates in found.items()))
         served = [manifest for manifest in chosen if manifest is not None]
+        refusals.sort(key=lambda refusal: (refusal.translator, -refusal.version))
         self._reader.forget_all_but(candidate for candidates in found.values() for candidate in candidates)
         try:
             catalog = Catalog.of(served, refusals)

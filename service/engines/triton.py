@@ -54,7 +54,14 @@ class TritonEngine:
         return cls(importlib.import_module("tritonclient.grpc.aio"), url, repository)
 
     async def load(self, manifest: TranslatorManifest) -> None:
-        """Have Triton load this version beside those that already serve, and prove it. Raises EngineError."""
+        """Have Triton load this version beside those that already serve, and prove it. Raises EngineError.
+
+        A version that answers already, since Triton loaded it at its own start or for another gateway, is taken as it
+        is: a published version never changes, and loading it again would take seconds.
+        """
+        if self._loaded.get((manifest.id, manifest.version)) in (None, manifest) and await self._answers(manifest):
+            self._loaded[manifest.id, manifest.version] = manifest
+            return
         serving = {version for name, version in self._loaded if name == manifest.id}
         try:
             await self._load(manifest.id, serving | {manifest.version})
@@ -63,7 +70,7 @@ class TritonEngine:
                 raise
             # A version that still serves, but whose files have gone bad, must not keep its successor out.
             await self._load(manifest.id, {manifest.version})
-        await self._prove(manifest, PROOF_TIMEOUT_MS)
+        await self._prove(manifest)
         self._loaded[manifest.id, manifest.version] = manifest
 
     async def unload(self, translator: str, version: int) -> None:
@@ -98,10 +105,8 @@ class TritonEngine:
 
     async def ready(self) -> bool:
         """Whether every loaded version answers a real inference; Triton's own readiness outlives a dead backend."""
-        proofs = [self._prove(manifest, READY_TIMEOUT_MS) for manifest in list(self._loaded.values())]
-        failures = [f for f in await asyncio.gather(*proofs, return_exceptions=True) if f is not None]
-        # A full queue refuses the proof too, and is a sign of life.
-        return bool(self._loaded) and all(isinstance(failure, EngineOverloadedError) for failure in failures)
+        answers = await asyncio.gather(*(self._answers(manifest) for manifest in list(self._loaded.values())))
+        return bool(answers) and all(answers)
 
     async def close(self) -> None:
         """Close the channel. Idempotent."""
@@ -114,7 +119,16 @@ class TritonEngine:
         except self._client_module.InferenceServerException as error:
             raise _engine_error(error) from None
 
-    async def _prove(self, manifest: TranslatorManifest, timeout_ms: int) -> None:
+    async def _answers(self, manifest: TranslatorManifest) -> bool:
+        try:
+            await self._prove(manifest, READY_TIMEOUT_MS)
+        except EngineOverloadedError:
+            return True  # a full queue refuses the proof too, and is a sign of life
+        except EngineError:
+            return False
+        return True
+
+    async def _prove(self, manifest: TranslatorManifest, timeout_ms: int = PROOF_TIMEOUT_MS) -> None:
         check_proof(manifest, await self.translate(manifest, proof_features(manifest), timeout_ms))
 
 
