@@ -101,11 +101,17 @@ def parse_json(body: bytes) -> object:
 
 
 def validate(model: type[Model], value: object, *, strict: bool = True) -> Model:
-    """`value` as a pydantic model. Raises MalformedBodyError with the first field and reason, without the value."""
+    """`value` as a pydantic model.
+
+    Raises:
+        MalformedBodyError: with the first field, its row if it lies in a list, and the reason, without the value.
+    """
     try:
         return model.model_validate(value, strict=strict)
     except ValidationError as error:
-        raise MalformedBodyError(first_reason(error.errors(include_url=False, include_input=False))) from None
+        reasons = error.errors(include_url=False, include_input=False)
+        row = next((part for part in reasons[0]["loc"] if isinstance(part, int)), None)
+        raise MalformedBodyError(first_reason(reasons), row=row) from None
 
 
 async def read_feature_body(request: Request, model: type[Model], bytes_max: int, deadline: Deadline) -> Model:

@@ -62,9 +62,11 @@ BAD = {
     "a face_id twice": Bad(body(faces=[face("a"), face("b"), face("c"), face("b")]), 400, "malformed", 3),
     "more features than faces": Bad(body(faces=[face("a"), face("b")]), 400, "malformed"),
     "more faces than features": Bad(with_features(random_features(3, TARGET.dim)), 400, "malformed"),
-    "a face_id beyond the grammar": Bad(body(faces=[face("a"), face("b/c"), face("d"), face("e")]), 400, "malformed"),
-    "a subject beyond the grammar": Bad(body(faces=[face("a", "\u00fc")] * 4), 400, "malformed"),
-    "a face without subject": Bad(body(faces=[{"face_id": "a"}] * 4), 400, "malformed"),
+    "a face_id beyond the grammar": Bad(
+        body(faces=[face("a"), face("b/c"), face("d"), face("e")]), 400, "malformed", 1
+    ),
+    "a subject beyond the grammar": Bad(body(faces=[face("a", "\u00fc")] * 4), 400, "malformed", 0),
+    "a face without subject": Bad(body(faces=[face("a"), {"face_id": "b"}] * 2), 400, "malformed", 1),
     "no faces": Bad(body(faces=[], features=[]), 400, "malformed"),
     "an unknown field": Bad(body(colour="red"), 400, "malformed"),
     "no JSON": Bad({"content": b"{", "headers": {"content-type": "application/json"}}, 400, "malformed"),
