@@ -15,7 +15,6 @@ from service.app import create_app
 from service.logs import configure_logs
 from service.settings import Environment, Settings
 
-EXIT_NOT_STARTED = 1
 EXIT_BAD_INPUT = 2
 
 KeysPath = Annotated[Path, typer.Option("--file", help="The API keys file.", envvar="R3AN_API_KEYS_FILE")]
@@ -55,9 +54,7 @@ def serve() -> None:
             timeout_graceful_shutdown=math.ceil(settings.timeout_ms / 1000) + 1,
         )
     )
-    server.run()
-    if not server.started:
-        raise typer.Exit(EXIT_NOT_STARTED)
+    server.run()  # exits with 3 when the port or the repository cannot be used
 
 
 @cli.command()
