@@ -1,0 +1,136 @@
+"""API keys over real HTTP: each route asks for its scope, quotas hold, changes count without a restart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from deploy.process import wait_until
+from service.access import KeysFile, Scope, create_key, read_keys, write_keys
+from service.routes.table import ROUTERS
+from tests.gateway import development_settings, running_gateway
+from tests.repository import SOURCE, write_translator
+
+DEADLINE_S = 60
+OPEN = {"/health/live", "/health/ready", "/metrics"}
+SCOPES = {
+    ("POST", "/translate"): Scope.TRANSLATE,
+    ("POST", "/search"): Scope.SEARCH,
+    ("GET", "/galleries"): Scope.SEARCH,
+    ("GET", "/galleries/{gallery}"): Scope.SEARCH,
+    ("PUT", "/galleries/{gallery}"): Scope.ADMIN,
+    ("DELETE", "/galleries/{gallery}"): Scope.ADMIN,
+    ("POST", "/galleries/{gallery}/faces"): Scope.ENROL,
+    ("GET", "/galleries/{gallery}/faces/{face_id}"): Scope.SEARCH,
+    ("DELETE", "/galleries/{gallery}/faces/{face_id}"): Scope.ENROL,
+    ("DELETE", "/galleries/{gallery}/subjects/{subject}"): Scope.ENROL,
+    ("GET", "/models"): None,
+    ("GET", "/translators"): None,
+    ("GET", "/info"): None,
+}
+ROUTES = [
+    (method, route.path)
+    for router in ROUTERS
+    for route in router.routes
+    if isinstance(route, APIRoute)
+    for method in route.methods
+]
+
+
+@pytest.fixture(scope="module")
+def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("keys") / "keys.json"
+
+
+@pytest.fixture(scope="module")
+def keys(keys_file: Path) -> dict[Scope, str]:
+    """A key for each scope alone."""
+    created = {scope: create_key(scope.value, [scope]) for scope in Scope}
+    write_keys(KeysFile(keys=tuple(record for _, record in created.values())), keys_file)
+    return {scope: key for scope, (key, _) in created.items()}
+
+
+@pytest.fixture(scope="module")
+def client(keys: dict[Scope, str], keys_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    assert keys
+    directory = tmp_path_factory.mktemp("gateway")
+    write_translator(directory / "model_repository")
+    with running_gateway(development_settings(directory, api_keys_file=keys_file)) as client:
+        yield client
+
+
+def test_every_route_is_open_or_asks_for_a_scope() -> None:
+    assert {(method, path) for method, path in ROUTES if path not in OPEN} == set(SCOPES)
+
+
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] not in OPEN])
+def test_a_route_passes_keys_of_its_scope_and_no_other(
+    client: httpx.Client, keys: dict[Scope, str], method: str, path: str
+) -> None:
+    concrete = path.format(gallery="nobody", face_id="nobody", subject="nobody")
+    assert client.request(method, concrete).status_code == 401
+    for scope, key in keys.items():
+        status = client.request(method, concrete, headers={"X-API-Key": key}).status_code
+        passes = SCOPES[method, path] in {scope, None}
+        assert (status == 403) != passes, (scope, status)
+        assert status != 401
+
+
+@pytest.mark.parametrize("path", sorted(OPEN))
+def test_probes_and_prometheus_need_no_key(client: httpx.Client, path: str) -> None:
+    assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X-API-Key": "{key}"}, {"Authorization": "Bearer {key}"}, {"Authorization": "bearer {key}"}]
+)
+def test_a_key_travels_in_either_header(client: httpx.Client, keys: dict[Scope, str], headers: dict[str, str]) -> None:
+    sent = {name: value.format(key=keys[Scope.ADMIN]) for name, value in headers.items()}
+    assert client.get("/info", headers=sent).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic eDp5"}, {"X-API-Key": "r3an_translate_0"}])
+def test_without_a_valid_key_the_answer_says_how_to_send_one(client: httpx.Client, headers: dict[str, str]) -> None:
+    answer = client.get("/info", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_an_unauthenticated_body_is_not_read(client: httpx.Client) -> None:
+    answer = client.post("/translate", content=b"not json at all")
+    assert answer.status_code == 401
+
+
+def test_a_quota_is_answered_with_429_and_when_to_come_back(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    key, record = create_key("slow", [Scope.TRANSLATE], 0.01)
+    write_keys(KeysFile(keys=(record,)), file)
+    with running_gateway(development_settings(tmp_path, api_keys_file=file, model_repository=tmp_path)) as client:
+        headers = {"X-API-Key": key}
+        assert client.get("/info", headers=headers).status_code == 200
+        answer = client.get("/info", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (429, "quota-exceeded")
+    assert 90 <= int(answer.headers["retry-after"]) <= 100
+
+
+def test_new_and_revoked_keys_count_without_a_restart_and_a_broken_file_changes_nothing(
+    client: httpx.Client, keys: dict[Scope, str], keys_file: Path
+) -> None:
+    def status(key: str) -> int:
+        return client.get("/models", headers={"X-API-Key": key}).status_code
+
+    before = read_keys(keys_file)
+    late, record = create_key("late", [Scope.ADMIN])
+    write_keys(KeysFile(keys=(*before.keys, record)), keys_file)
+    wait_until(lambda: status(late) == 200, DEADLINE_S, "the new key")
+    write_keys(before, keys_file)
+    wait_until(lambda: status(late) == 401, DEADLINE_S, "the key to be revoked")
+    staged = keys_file.with_name("staged")
+    staged.write_text("{")
+    staged.replace(keys_file)
+    assert status(keys[Scope.ADMIN]) == 200
+    write_keys(before, keys_file)
+    body = {"source_model": SOURCE.id, "features": [[1.0] * SOURCE.dim]}
+    assert client.post("/translate", json=body, headers={"X-API-Key": keys[Scope.TRANSLATE]}).status_code == 200
