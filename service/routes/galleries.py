@@ -131,12 +131,14 @@ async def get_gallery(gallery: GalleryName, parts: PartsDependency) -> GalleryAn
     "/{gallery}",
     summary="Create a gallery",
     dependencies=administering,
-    responses={201: {"model": GalleryAnswer, "description": "Created"}, **problems(404, 409)},
+    openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": GalleryBody.model_json_schema()}}}},
+    responses={201: {"model": GalleryAnswer, "description": "Created"}, **problems(404, 409, 413, 504)},
 )
 async def put_gallery(
-    gallery: GalleryName, body: GalleryBody, parts: PartsDependency, response: Response
+    gallery: GalleryName, request: Request, parts: PartsDependency, deadline: DeadlineDependency, response: Response
 ) -> GalleryAnswer:
     """Create a gallery of a registered feature space: 201 if it is new, 200 if it was there, 409 in another space."""
+    body = validate(GalleryBody, parse_json(await read_body(request, parts.settings.body_bytes_max, deadline)))
     created = await parts.galleries.create(gallery, parts.catalog.current.space(body.model))
     response.status_code = 201 if created else 200
     return _describe(await parts.galleries.info(gallery))
