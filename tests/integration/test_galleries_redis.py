@@ -128,6 +128,39 @@ async def test_a_drop_that_was_interrupted_is_completed_by_the_next_creation(ser
         assert len(administer(server, "FT._LIST")) == 1  # type: ignore[arg-type] # a list
 
 
+async def test_writes_that_race_with_a_drop_leave_nothing_behind(server: RedisServer) -> None:
+    async with RedisStores(server).open() as store:
+        await store.create("staff", SPACE)
+        writes = [store.upsert("staff", faces_of(20), unit_features(20)) for _ in range(60)]
+        outcomes = await asyncio.gather(*writes[:30], store.drop("staff"), *writes[30:], return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} <= {int, type(None), UnknownGalleryError}
+        assert any(isinstance(outcome, UnknownGalleryError) for outcome in outcomes)
+        assert administer(server, "DBSIZE") == 0
+        assert administer(server, "FT._LIST") == []
+
+
+async def test_a_stream_cut_short_by_a_drop_says_so(server: RedisServer) -> None:
+    async with RedisStores(server).open() as store:
+        await store.create("staff", SPACE)
+        await enrol(store, faces_of(3000), unit_features(3000))
+        stream = store.faces("staff")
+        await anext(stream)
+        await store.drop("staff")
+        await store.create("staff", SPACE)
+        with pytest.raises(UnknownGalleryError):
+            await anext(stream)
+
+
+async def test_a_gallery_whose_index_is_gone_can_still_be_dropped(server: RedisServer) -> None:
+    async with RedisStores(server).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces_of(10), unit_features(10))
+        [index] = administer(server, "FT._LIST")  # type: ignore[misc] # a list
+        administer(server, "FT.DROPINDEX", index)
+        await store.drop("staff")
+        assert administer(server, "DBSIZE") == 0
+
+
 async def test_a_missing_index_is_an_unavailable_store_and_creation_heals_it(server: RedisServer) -> None:
     async with RedisStores(server).open() as store:
         await store.create("staff", SPACE)
