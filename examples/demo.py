@@ -67,7 +67,7 @@ def main(
     started_at = time.monotonic()
     job = _painted(console) if pairs is None else _given(pairs, source, target)
     _step(console, "Bake-off: train, judge on identities nobody trained on, export, promote the winner")
-    run_bakeoff(job, config or [HERE / "r3an-demo.toml", HERE / "fc-demo.toml"])
+    run_bakeoff(job, config or [HERE / "r3an-demo.toml"])
     summary = json.loads((job.out / "bakeoff.json").read_text(encoding="utf-8"))
     stage = _stage(job)
     served: dict[str, Served] = {}

@@ -1,0 +1,1 @@
+"""From training to search, by the commands a user runs."""

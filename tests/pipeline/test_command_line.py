@@ -1,0 +1,224 @@
+"""`r3an` as a person or a script uses it: exit codes, JSON, one-line errors, resumption."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from contract.manifest import read_manifest
+from tests.pipeline.conftest import SOURCE, TARGET, Bakeoff, r3an, write_pairs
+
+METHODS = ("r3an", "fc", "affine", "procrustes")
+INTERVALS = ("value", "low", "high")
+
+
+def test_a_bakeoff_judges_every_method_beside_both_natives_and_chance(bakeoff: Bakeoff) -> None:
+    rows = bakeoff.printed["identification"]
+    assert set(rows) == {"untranslated", *METHODS, "source native", "target native"}
+    for row in rows.values():
+        assert set(row["rank_1"]) == set(INTERVALS)
+        assert row["rank_1"]["low"] <= row["rank_1"]["value"] <= row["rank_1"]["high"]
+    best = max(METHODS, key=lambda method: rows[method]["rank_1"]["value"])
+    assert rows[bakeoff.printed["winner"]]["rank_1"]["value"] == rows[best]["rank_1"]["value"]
+
+
+def test_a_bakeoff_leaves_a_report_that_needs_no_other_file(bakeoff: Bakeoff) -> None:
+    html = Path(bakeoff.printed["report"]).read_text()
+    assert all(method in html for method in METHODS)
+    assert "data:image/png;base64," in html
+    assert 'src="http' not in html
+    assert "<script" not in html
+
+
+def test_a_bakeoff_run_again_takes_up_finished_trainings_and_promotes_the_next_version(bakeoff: Bakeoff) -> None:
+    first = json.loads((bakeoff.out / "runs" / "r3an" / "fit.json").read_text())
+    again = r3an(*bakeoff.arguments)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["identification"] == bakeoff.printed["identification"]
+    assert Path(json.loads(again.stdout)["promoted"]).name == str(int(Path(bakeoff.printed["promoted"]).name) + 1)
+    assert (
+        json.loads((bakeoff.out / "runs" / "r3an" / "fit.json").read_text())["training"]["rows"]
+        == first["training"]["rows"]
+    )
+
+
+def test_evaluate_prints_every_measure_with_an_interval(bakeoff: Bakeoff) -> None:
+    version = bakeoff.out / "candidates" / "affine" / f"{SOURCE}--{TARGET}" / "1"
+    done = r3an(
+        "evaluate",
+        "--translator",
+        str(version),
+        "--probes",
+        str(bakeoff.pairs),
+        "--gallery",
+        str(bakeoff.pairs),
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    judged = json.loads(done.stdout)
+    for probe in ("translated", "source_native", "target_native"):
+        assert set(judged[probe]) >= {"rank_1", "tar_at_far", "fnir_at_fpir"}
+        assert set(judged[probe]["rank_1"]) == set(INTERVALS)
+        assert set(judged[probe]["tar_at_far"]["1e-3"]) == set(INTERVALS)
+
+
+def test_fit_then_export_publishes_a_judged_version(bakeoff: Bakeoff, tmp_path: Path) -> None:
+    fitted = r3an(
+        "fit",
+        "--pairs",
+        str(bakeoff.pairs),
+        "--source",
+        SOURCE,
+        "--target",
+        TARGET,
+        "--method",
+        "procrustes",
+        "--out",
+        str(tmp_path / "fit"),
+        "--json",
+    )
+    assert fitted.returncode == 0, fitted.stderr
+    done = r3an(
+        "export",
+        "--fit",
+        str(tmp_path / "fit"),
+        "--pairs",
+        str(bakeoff.pairs),
+        "--repository",
+        str(tmp_path / "repository"),
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    manifest = read_manifest(Path(printed["path"]))
+    assert (manifest.method, manifest.version) == ("procrustes", 1)
+    assert manifest.quality is not None
+    assert manifest.calibration is not None
+    assert manifest.confidence is not None
+
+
+def test_export_refuses_to_judge_on_other_data(bakeoff: Bakeoff, tmp_path: Path) -> None:
+    other = write_pairs(tmp_path / "other.parquet", seed=1)
+    done = r3an(
+        "export",
+        "--fit",
+        str(bakeoff.out / "runs" / "affine"),
+        "--pairs",
+        str(other),
+        "--repository",
+        str(tmp_path / "repository"),
+    )
+    assert_refused(done, "other.parquet", "not the data")
+    assert not (tmp_path / "repository").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["--source", "nobody-7"], ["column nobody-7", SOURCE]),
+        (["--target", SOURCE], ["same feature space"]),
+        (["--methods", "affine,magic"], ["magic", "procrustes"]),
+        (["--methods", "affine,affine"], ["named twice"]),
+        (["--methods", "kernel-ridge"], ["kernel-ridge"]),
+        (["--pairs", "nowhere.parquet"], ["nowhere.parquet", "no such file"]),
+        (["--seed", "-1"], ["seed"]),
+    ],
+)
+def test_a_wrong_request_is_refused_in_one_line_with_code_2(
+    bakeoff: Bakeoff, tmp_path: Path, change: list[str], words: list[str]
+) -> None:
+    arguments = {
+        "--pairs": str(bakeoff.pairs),
+        "--source": SOURCE,
+        "--target": TARGET,
+        "--out": str(tmp_path / "out"),
+        "--methods": "affine",
+    }
+    arguments |= dict(zip(change[::2], change[1::2], strict=True))
+    assert_refused(r3an("bakeoff", *[part for pair in arguments.items() for part in pair]), *words)
+    assert not (tmp_path / "out" / "bakeoff.json").exists()
+
+
+def test_truncated_pairs_are_refused_by_name(bakeoff: Bakeoff, tmp_path: Path) -> None:
+    whole = bakeoff.pairs.read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(whole[: len(whole) // 2])
+    done = r3an(
+        "fit",
+        "--pairs",
+        str(tmp_path / "cut.parquet"),
+        "--source",
+        SOURCE,
+        "--target",
+        TARGET,
+        "--method",
+        "affine",
+        "--out",
+        str(tmp_path / "out"),
+    )
+    assert_refused(done, "cut.parquet", "Parquet")
+
+
+def test_r3an_without_images_is_refused_by_column(bakeoff: Bakeoff, tmp_path: Path) -> None:
+    blind = tmp_path / "blind.parquet"
+    pq.write_table(pq.read_table(bakeoff.pairs).drop_columns(["image"]), blind)
+    done = r3an(
+        "fit",
+        "--pairs",
+        str(blind),
+        "--source",
+        SOURCE,
+        "--target",
+        TARGET,
+        "--method",
+        "r3an",
+        "--out",
+        str(tmp_path / "out"),
+    )
+    assert_refused(done, "blind.parquet", "column image")
+
+
+def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(bakeoff: Bakeoff, tmp_path: Path) -> None:
+    config = tmp_path / "long.toml"
+    config.write_text('method = "fc"\niterations = 400\nbatch_rows = 16\ncheckpoint_interval_s = 0.1\n')
+    arguments = [
+        "fit",
+        "--pairs",
+        str(bakeoff.pairs),
+        "--source",
+        SOURCE,
+        "--target",
+        TARGET,
+        "--method",
+        "fc",
+        "--config",
+        str(config),
+        "--out",
+        str(tmp_path / "out"),
+        "--json",
+    ]
+    running = subprocess.Popen([sys.executable, "-m", "training.cli", *arguments], stderr=subprocess.PIPE, text=True)
+    checkpoint = tmp_path / "out" / "checkpoint.pt"
+    while not checkpoint.exists():
+        assert running.poll() is None, "it ended before its first checkpoint"
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert "again" in said
+    assert not (tmp_path / "out" / "translator.pt").exists()
+    assert r3an(*arguments).returncode == 0
+    assert (tmp_path / "out" / "translator.pt").exists()
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Exit code 2, one line on standard error, nothing on standard output, the words in it."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("r3an: ")
+    for word in words:
+        assert word in lines[0]

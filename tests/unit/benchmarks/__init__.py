@@ -1,0 +1,1 @@
+"""Tests of the results and the page made of them."""
