@@ -94,26 +94,20 @@ async def _open_parts(settings: Settings, metrics: Metrics, access: Access) -> A
 
 
 async def _open_engine(settings: Settings) -> Engine:
-    match settings.engine:
-        case EngineKind.TORCHSCRIPT:
-            return await TorchScriptEngine.open(
-                settings.model_repository,
-                threads=settings.torchscript_threads,
-                queue_max=settings.torchscript_queue_max,
-            )
-        case EngineKind.TRITON:
-            return await TritonEngine.open(settings.triton_url, settings.model_repository)
-        case EngineKind.ECHO:
-            return EchoEngine()
+    if settings.engine is EngineKind.TRITON:
+        return await TritonEngine.open(settings.triton_url, settings.model_repository)
+    if settings.engine is EngineKind.ECHO:
+        return EchoEngine()
+    return await TorchScriptEngine.open(
+        settings.model_repository, threads=settings.torchscript_threads, queue_max=settings.torchscript_queue_max
+    )
 
 
 async def _open_galleries(settings: Settings) -> GalleryStore:
     bounds = {"faces_max": settings.faces_max, "galleries_max": settings.galleries_max}
-    match settings.gallery_store:
-        case StoreKind.LOCAL:
-            return await asyncio.to_thread(LocalGalleries.open, settings.gallery_dir, **bounds)
-        case StoreKind.REDIS:
-            return await RedisGalleries.open(settings.redis_url.get_secret_value(), **bounds)
+    if settings.gallery_store is StoreKind.REDIS:
+        return await RedisGalleries.open(settings.redis_url.get_secret_value(), **bounds)
+    return await asyncio.to_thread(LocalGalleries.open, settings.gallery_dir, **bounds)
 
 
 async def _keep_current(parts: Parts) -> None:

@@ -1,10 +1,21 @@
 """Manifests for tests that need no weights."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
-from contract.manifest import Method, Parity, Training, TranslatorManifest
+from contract.manifest import MODEL_FILE, Method, Parity, Training, TranslatorManifest, sha256_of, write_manifest
 from contract.spaces import FeatureSpace
 from tests.repository import SOURCE, TARGET
+
+
+def publish(repository: Path, manifest: TranslatorManifest) -> Path:
+    """Write a version that verifies, but whose weights are none: for the echo engine. Returns its folder."""
+    version_dir = repository / manifest.id / str(manifest.version)
+    version_dir.mkdir(parents=True)
+    (version_dir / MODEL_FILE).write_bytes(b"no weights")
+    signed = manifest.model_copy(update={"sha256": sha256_of(version_dir / MODEL_FILE)})
+    write_manifest(signed, version_dir)
+    return version_dir
 
 
 def make_manifest(

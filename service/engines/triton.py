@@ -98,10 +98,7 @@ class TritonEngine:
             )
         except self._client_module.InferenceServerException as error:
             raise _engine_error(error) from None
-        translated = answer.as_numpy(TENSOR)
-        if translated is None:
-            raise EngineFailedError(f"the engine answered without {TENSOR}")
-        return np.asarray(translated, dtype=np.float32)
+        return np.asarray(answer.as_numpy(TENSOR), dtype=np.float32)
 
     async def ready(self) -> bool:
         """Whether every loaded version answers a real inference; Triton's own readiness outlives a dead backend."""
