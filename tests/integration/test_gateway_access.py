@@ -122,7 +122,7 @@ def test_a_quota_is_answered_with_429_and_when_to_come_back(tmp_path: Path) -> N
 
 
 def test_new_and_revoked_keys_count_without_a_restart_and_a_broken_file_changes_nothing(
-    client: httpx.Client, keys: dict[Scope, str], keys_file: Path
+    client: httpx.Client, keys: dict[Scope, str], keys_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def status(key: str) -> int:
         return client.get("/models", headers={"X-API-Key": key}).status_code
@@ -136,6 +136,7 @@ def test_new_and_revoked_keys_count_without_a_restart_and_a_broken_file_changes_
     staged = keys_file.with_name("staged")
     staged.write_text("{")
     staged.replace(keys_file)
+    wait_until(lambda: "API keys refused: keys.json" in caplog.text, DEADLINE_S, "the broken file to be refused")
     assert status(keys[Scope.ADMIN]) == 200
     write_keys(before, keys_file)
     body = {"source_model": SOURCE.id, "features": [[1.0] * SOURCE.dim]}

@@ -117,7 +117,8 @@ async def test_a_full_queue_and_a_passed_deadline_are_told_apart(engine: TritonE
     config.write_text(config.read_text().replace("max_queue_size: 4096", "max_queue_size: 1"))
     await engine.load(manifest)
     crowd = (engine.translate(manifest, random_features(512), TIMEOUT_MS) for _ in range(64))
-    answers = await asyncio.gather(*crowd, return_exceptions=True)
+    *answers, ready = await asyncio.gather(*crowd, engine.ready(), return_exceptions=True)
+    assert ready, "a full queue is a sign of life"
     refused = [answer for answer in answers if isinstance(answer, EngineOverloadedError)]
     assert refused, "no request met the full queue"
     assert all(isinstance(answer, np.ndarray | EngineOverloadedError) for answer in answers)

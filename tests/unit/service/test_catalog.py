@@ -68,6 +68,14 @@ def test_a_repository_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         scan(tmp_path / "missing")
 
 
+def test_more_translators_than_the_bound_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.catalog.TRANSLATORS_MAX", 1)
+    for name in ("a/1", "b/1"):
+        (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(CatalogError, match="more than 1 translators"):
+        scan(tmp_path)
+
+
 @pytest.mark.parametrize("file", [MANIFEST_FILE, MODEL_FILE])
 def test_a_changed_file_is_seen_without_being_read(tmp_path: Path, file: str) -> None:
     version_dir = write_translator(tmp_path)

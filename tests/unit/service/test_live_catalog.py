@@ -107,6 +107,13 @@ async def test_a_version_whose_files_disagree_is_refused_and_the_old_one_serves(
     assert world.metric("r3an_refused_versions_total") == 1
 
 
+async def test_a_translator_without_any_valid_version_is_not_served(world: World) -> None:
+    _truncate(write_translator(world.repository))
+    await world.catalog.reload()
+    assert world.version() is None
+    assert [version for version, _ in world.refused()] == [1]
+
+
 async def test_a_version_that_the_engine_cannot_prove_is_refused_once_and_counted_once(world: World) -> None:
     world.engine.load_errors[2] = EngineFailedError("broken")
     write_translator(world.repository)
