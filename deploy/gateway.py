@@ -3,12 +3,11 @@
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from deploy.process import LOOPBACK, READY_TIMEOUT_S, Process, free_ports, http_status
+from deploy.process import LOOPBACK, READY_TIMEOUT_S, Process, free_ports, http_status, scratch_folder
 
 
 class GatewayServer:
@@ -16,7 +15,7 @@ class GatewayServer:
 
     def __init__(self, settings: Mapping[str, str], *, log: Path | None = None) -> None:
         """`settings`: R3AN_* variables; no other one of the surroundings applies. Without R3AN_PORT a free port."""
-        self._scratch = Path(tempfile.mkdtemp(prefix="r3an-gateway-"))
+        self._scratch = scratch_folder(self, "gateway")
         self.port = int(settings.get("R3AN_PORT") or free_ports(1)[0])
         surroundings = {name: value for name, value in os.environ.items() if not name.startswith("R3AN_")}
         environment = surroundings | dict(settings) | {"R3AN_HOST": LOOPBACK, "R3AN_PORT": str(self.port)}

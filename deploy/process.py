@@ -1,15 +1,18 @@
-"""One child process: started with its log, waited for, and ended by its own process id, never by name."""
+"""One program: started with its log, waited for, and ended by its own process id, never by name."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -62,7 +65,7 @@ class Process:
     @property
     def running(self) -> bool:
         """Whether the program has been started and has not ended."""
-        return self._child is not None and self._child.poll() is None
+        return self._child is not None and self._child.returncode is None and not has_ended(self._child.pid)
 
     def start(self, is_ready: Callable[[], bool], timeout_s: float = READY_TIMEOUT_S) -> None:
         """Start the program and return when `is_ready()` holds. Output is appended to the log.
@@ -85,38 +88,50 @@ class Process:
             )
         try:
             wait_until(lambda: not self.running or is_ready(), timeout_s, f"{self.name} to be ready")
-        except BaseException as error:
+        except TimeoutError as error:
             self.kill()
-            if isinstance(error, TimeoutError):
-                raise ProcessError(f"{error}; its log ends:\n{self.log_tail()}") from error
+            raise ProcessError(f"{error}; its log ends:\n{self.log_tail()}") from error
+        except BaseException:
+            self.kill()
             raise
         if not self.running:
-            raise ProcessError(f"{self.name} ended with {self._child.returncode}; its log ends:\n{self.log_tail()}")
+            raise ProcessError(f"{self.name} ended with {self.kill()}; its log ends:\n{self.log_tail()}")
 
     def stop(self, stop_signal: signal.Signals = signal.SIGTERM, timeout_s: float = STOP_TIMEOUT_S) -> int | None:
         """Ask the program to end and wait; after the time-out kill it. Idempotent. Returns its exit code."""
-        if self._child is None:
-            return None
         if self.running:
-            self._child.send_signal(stop_signal)
-        try:
-            return self._child.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return self.kill()
+            os.kill(self.pid, stop_signal)
+            with suppress(TimeoutError):
+                wait_until(lambda: not self.running, timeout_s, f"{self.name} to end")
+        return self.kill()
 
     def kill(self) -> int | None:
-        """End the program at once, as a crash would. Idempotent. Returns its exit code."""
+        """End the program at once, as a crash would, and whatever it has started. Idempotent. Returns its exit code."""
         if self._child is None:
             return None
-        if self.running:
-            self._child.kill()
-        return self._child.wait(STOP_TIMEOUT_S)
+        if self._child.returncode is None:
+            # Nobody has waited for it yet, so the id of its process group cannot belong to anybody else.
+            os.killpg(self._child.pid, signal.SIGKILL)
+            self._child.wait(STOP_TIMEOUT_S)
+        return self._child.returncode
 
     def log_tail(self) -> str:
         """The last part of the log."""
         if self.log == OWN_OUTPUT:
             return "(above)"
         return self.log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL_CHARS:]
+
+
+def has_ended(child_pid: int) -> bool:
+    """Whether a child has ended, without waiting for it: its process id stays ours."""
+    return os.waitid(os.P_PID, child_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def scratch_folder(owner: object, name: str) -> Path:
+    """A new temporary folder that goes with `owner`, at the latest when Python ends."""
+    folder = Path(tempfile.mkdtemp(prefix=f"r3an-{name}-"))
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:

@@ -2,11 +2,10 @@
 
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Self
 
-from deploy.process import LOOPBACK, READY_TIMEOUT_S, Process, ProcessError, free_ports, http_status
+from deploy.process import LOOPBACK, READY_TIMEOUT_S, Process, ProcessError, free_ports, http_status, scratch_folder
 
 RETENTION = "1h"
 
@@ -16,7 +15,7 @@ class PrometheusServer:
 
     def __init__(self, config: Path) -> None:
         """`config`: a prometheus.yml."""
-        self._scratch = Path(tempfile.mkdtemp(prefix="r3an-prometheus-"))
+        self._scratch = scratch_folder(self, "prometheus")
         self.url = f"http://{LOOPBACK}:{free_ports(1)[0]}"
         command = [
             str(prometheus_program("prometheus")),

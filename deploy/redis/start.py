@@ -5,11 +5,10 @@ For tests and development; production takes the official Redis 8 image with `red
 
 import shutil
 import socket
-import tempfile
 from pathlib import Path
 from typing import Self
 
-from deploy.process import LOOPBACK, READY_TIMEOUT_S, Process, free_ports
+from deploy.process import LOOPBACK, READY_TIMEOUT_S, Process, free_ports, scratch_folder
 from deploy.wheels import wheel_folder
 
 SOCKET_TIMEOUT_S = 1.0
@@ -33,7 +32,7 @@ class RedisServer:
 
         `unix_socket`: listen there alone. Otherwise on `port` of loopback; None means a free one.
         """
-        self._scratch = Path(tempfile.mkdtemp(prefix="r3an-redis-"))
+        self._scratch = scratch_folder(self, "redis")
         self._data = self._scratch if data is None else data
         self._socket = unix_socket
         self._port = 0 if unix_socket is not None else port or free_ports(1)[0]

@@ -8,7 +8,6 @@ import argparse
 import json
 import shutil
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from deploy.process import (
     free_ports,
     http_status,
     interrupt_on_signals,
+    scratch_folder,
     wait_for_end,
 )
 from deploy.triton.staging import stage_backends, triton_environment, wheel_root
@@ -62,7 +62,7 @@ class TritonServer:
         self._repository = repository
         self._models = models
         self._address = address
-        self._scratch = Path(tempfile.mkdtemp(prefix="r3an-triton-"))
+        self._scratch = scratch_folder(self, "triton")
         # Triton leaves its shared memory behind when it is killed: a prefix of our own tells which to unlink.
         self._memory_prefix = f"{self._scratch.name}-"
         stage_backends(self._scratch / "backends")
@@ -91,7 +91,11 @@ class TritonServer:
             ProcessError: it ended or was not ready in time; with the end of its log.
         """
         # A model that fails to load must not hide the others: the server itself answers when it is live.
-        self.process.start(lambda: http_status(f"{self.http_url}/v2/health/live") == 200, timeout_s)
+        try:
+            self.process.start(lambda: http_status(f"{self.http_url}/v2/health/live") == 200, timeout_s)
+        except BaseException:
+            self._unlink_shared_memory()
+            raise
         return self
 
     def stop(self) -> None:

@@ -1,5 +1,6 @@
 """Supervision of one child process."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.process import Process, ProcessError, free_ports, wait_until
+from deploy.process import Process, ProcessError, free_ports, scratch_folder, wait_until
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 STARTER = """
@@ -54,6 +55,20 @@ def test_a_program_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> 
     assert process.stop(timeout_s=0.3) == -signal.SIGKILL
 
 
+@pytest.mark.parametrize("crash", [False, True])
+def test_what_a_program_has_started_does_not_outlive_it(tmp_path: Path, crash: bool) -> None:
+    log = tmp_path / "log"
+    parent = "import subprocess, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
+    process = Process("parent", [sys.executable, "-c", parent], log)
+    process.start(lambda: log.read_text().endswith("\n"))
+    grandchild = psutil.Process(int(log.read_text()))
+    if crash:
+        os.kill(process.pid, signal.SIGKILL)
+        wait_until(lambda: not process.running, 30, "the crash")
+    process.stop()
+    wait_until(lambda: not grandchild.is_running(), 30, "the grandchild to end")
+
+
 def test_a_program_ends_when_its_starter_is_killed(tmp_path: Path) -> None:
     root = str(Path(__file__).parents[2])
     with subprocess.Popen(
@@ -82,6 +97,18 @@ def test_stopping_what_was_never_started_does_nothing(tmp_path: Path) -> None:
     assert process.kill() is None
     with pytest.raises(ProcessError, match="idle is not running"):
         _ = process.pid
+
+
+def test_a_scratch_folder_goes_with_its_owner() -> None:
+    class Owner:
+        """Anything that can be forgotten."""
+
+    owner = Owner()
+    folder = scratch_folder(owner, "test")
+    (folder / "file").touch()
+    del owner
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_free_ports_are_different() -> None:
