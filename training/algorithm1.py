@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.autograd import backward
 from torch.optim import Optimizer
 
 from training.losses import (
@@ -101,11 +102,12 @@ def fused_step(players: Players, batch: Batch, weights: Weights) -> Losses:
         generated_logits = players.discriminator(generated)
         caught = discriminator_loss(players.discriminator(i), generated_logits)
         # `inputs` keeps D's loss out of G, and further down G's loss out of D, though both share one pass.
-        caught.backward(inputs=list(players.discriminator.parameters()), retain_graph=True)
+        backward(caught, inputs=list(players.discriminator.parameters()), retain_graph=True)
         losses["discriminator"] = caught.item()
         terms.append(weights.adversarial * adversarial_loss(generated_logits))
     if weights.reconstruction:
         terms.append(weights.reconstruction * reconstruction_loss(i, generated))
+    if terms:
         losses["generator"] = sum(term.item() for term in terms)
     if weights.representation:
         terms.append(weights.representation * representation_loss(y, players.extractor(i)))
@@ -115,7 +117,7 @@ def fused_step(players: Players, batch: Batch, weights: Weights) -> Losses:
         losses["regression"] = terms[-1].item()
 
     learners = [*players.generator.parameters(), *players.extractor.parameters()]
-    sum(terms[1:], terms[0]).backward(inputs=learners)
+    backward(sum(terms[1:], terms[0]), inputs=learners)
     for optimizer in (players.discriminator_optimizer, players.generator_optimizer, players.extractor_optimizer):
         optimizer.step()
     return losses
@@ -124,7 +126,7 @@ def fused_step(players: Players, batch: Batch, weights: Weights) -> Losses:
 def _update(loss: Tensor, *optimizers: Optimizer) -> float:
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    backward(loss)
     for optimizer in optimizers:
         optimizer.step()
     return loss.item()

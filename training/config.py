@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from contract.manifest import Method
 from training.errors import ConfigError
@@ -28,9 +28,8 @@ class FitConfig(BaseModel):
     warmup_iterations: int = Field(default=0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=1e-3, ge=0, le=1)
-    average_decay: float = Field(
-        default=0.0, ge=0, lt=1
-    )  # exponential moving average of the weights; 0: the last weights
+    # Of the exponential moving average of the weights; 0 keeps the last weights.
+    average_decay: float = Field(default=0.0, ge=0, lt=1)
     mix_faces: bool = False  # train on random convex combinations of two faces, features and images alike
 
     # R³AN only: Algorithm 1's order, or one update that shares forward passes; Eq. 10's lambdas.
@@ -42,7 +41,19 @@ class FitConfig(BaseModel):
 
     checkpoint_interval_s: float = Field(default=60.0, gt=0)
 
-    def facts(self) -> dict[str, str | int | float | bool | None | list[int]]:
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> "FitConfig":
+        weights = (
+            self.reconstruction_weight,
+            self.adversarial_weight,
+            self.representation_weight,
+            self.regression_weight,
+        )
+        if not any(weights):
+            raise ValueError("all four weights are zero, which leaves nothing to learn")
+        return self
+
+    def facts(self) -> dict[str, str | int | float | bool | list[int] | None]:
         """The whole configuration as the manifest keeps it."""
         facts = self.model_dump(mode="json")
         return {key: list(value) if isinstance(value, tuple) else value for key, value in facts.items()}
@@ -62,13 +73,13 @@ def load_config(method: Method, file: Path | None = None, *, seed: int | None = 
         if seed is not None:
             values["seed"] = seed
         config = FitConfig.model_validate(values)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{name}: no such configuration") from error
+    except OSError as error:
+        raise ConfigError(f"{name}: no readable configuration") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{name}: not TOML: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ConfigError(f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ConfigError(": ".join([name, *map(str, first["loc"]), first["msg"]])) from error
     if config.method != method:
         raise ConfigError(f"{name}: is for {config.method}, not {method}")
     return config

@@ -18,7 +18,9 @@ class DataError(TrainingError):
     """Data that cannot be used; the message names file, column and row."""
 
     def __init__(self, file: str, reason: str, *, column: str | None = None, row: int | None = None) -> None:
-        place = file + (f", column {column}" if column is not None else "") + (f", row {row}" if row is not None else "")
+        place = (
+            file + (f", column {column}" if column is not None else "") + (f", row {row}" if row is not None else "")
+        )
         super().__init__(f"{place}: {reason}")
 
 

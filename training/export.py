@@ -3,6 +3,7 @@
 import platform
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +76,7 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
     Without `version`, the next free one. `module` maps [N, ds] to [N, dt].
 
     Raises:
-        ExportError: the version exists, or TorchScript and eager differ by more than 1e-4.
+        ExportError: the version exists or cannot be written, or TorchScript and eager differ by more than 1e-4.
     """
     translator_dir = repository / facts.id
     version = next_version(translator_dir) if version is None else version
@@ -109,9 +110,12 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
         _write_triton_config(translator_dir, facts)
         staging.chmod(0o755)
         staging.rename(version_dir)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+    except OSError as error:
+        raise ExportError(f"{version_dir} cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)  # gone already when the version stands
+        with suppress(OSError):  # holds versions
+            translator_dir.rmdir()
     return version_dir
 
 
@@ -126,8 +130,9 @@ def script(module: nn.Module, source_dim: int) -> torch.jit.ScriptModule:
     """Frozen TorchScript of a translator in evaluation mode."""
     module.eval()
     with torch.inference_mode():
-        traced = torch.jit.trace(module, torch.randn(2, source_dim), check_trace=False)
-        return torch.jit.freeze(traced)
+        traced = torch.jit.trace(module, torch.randn(2, source_dim), check_trace=False)  # type: ignore[no-untyped-call]  # as torch has it
+        frozen: torch.jit.ScriptModule = torch.jit.freeze(traced)
+        return frozen
 
 
 def measure_parity(module: nn.Module, scripted: torch.jit.ScriptModule, source_dim: int) -> float:

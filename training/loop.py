@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from types import FrameType
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from training.errors import ConfigError, DivergedError
 
@@ -50,7 +52,7 @@ def run_loop(
 
     Raises:
         ConfigError: the checkpoint belongs to another training.
-        DivergedError: a loss is not finite; the checkpoint before it stays.
+        DivergedError: a loss or a weight is not finite; the checkpoint before it stays.
         KeyboardInterrupt: passed on after the checkpoint is written.
     """
     done = _resume(learner, checkpoint, identity)
@@ -73,7 +75,7 @@ def run_loop(
 
 @contextmanager
 def _interruption() -> Iterator[threading.Event]:
-    """Turn Ctrl-C into a flag, so that an iteration is finished and checkpointed whole. A second Ctrl-C acts at once."""
+    """Turn Ctrl-C into a flag, so that an iteration is finished and checkpointed whole; a second one acts at once."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
@@ -94,19 +96,34 @@ def _interruption() -> Iterator[threading.Event]:
 def _resume(learner: Learner, checkpoint: Path, identity: dict[str, Any]) -> int:
     if not checkpoint.exists():
         return 0
-    saved = torch.load(checkpoint, weights_only=True)
-    if saved["identity"] != identity:
-        changed = sorted(k for k in identity if saved["identity"].get(k) != identity[k])
+    try:
+        saved = torch.load(checkpoint, weights_only=True)
+        saved_identity, state, done = dict(saved["identity"]), saved["learner"], int(saved["iterations"])
+    except (OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, UnpicklingError) as error:
+        raise ConfigError(f"{checkpoint} is no whole checkpoint; choose another folder") from error
+    if saved_identity != identity:
+        changed = sorted(key for key in saved_identity | identity if saved_identity.get(key) != identity.get(key))
         raise ConfigError(f"{checkpoint} is of another training ({', '.join(changed)} differ); choose another folder")
-    learner.restore(saved["learner"])
-    return int(saved["iterations"])
+    learner.restore(state)
+    return done
 
 
 def _write(learner: Learner, checkpoint: Path, identity: dict[str, Any], done: int) -> None:
+    state = learner.state()
+    if not all(tensor.isfinite().all() for tensor in _tensors(state)):
+        raise DivergedError(f"weights are not finite after iteration {done}")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     staged = checkpoint.with_suffix(".writing")
     with staged.open("wb") as file:
-        torch.save({"identity": identity, "iterations": done, "learner": learner.state()}, file)
+        torch.save({"identity": identity, "iterations": done, "learner": state}, file)
         file.flush()
         os.fsync(file.fileno())
     staged.replace(checkpoint)
+
+
+def _tensors(state: Any) -> Iterator[Tensor]:  # noqa: ANN401 - whatever nests in a state
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, dict | list):
+        for part in state.values() if isinstance(state, dict) else state:
+            yield from _tensors(part)

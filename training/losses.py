@@ -4,6 +4,7 @@ The paper writes the Euclidean norm, not its square, in Eq. 4, 8 and 9; so do we
 """
 
 from torch import Tensor
+from torch.linalg import vector_norm
 from torch.nn.functional import softplus
 
 
@@ -46,4 +47,5 @@ def regression_loss(targets: Tensor, translated: Tensor) -> Tensor:
 
 
 def _euclidean(a: Tensor, b: Tensor) -> Tensor:
-    return (a - b).flatten(1).norm(dim=1).mean()
+    distances: Tensor = vector_norm((a - b).flatten(1), dim=1)  # [N]
+    return distances.mean()

@@ -3,13 +3,16 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from training.config import FitConfig
 
-AVERAGE_WARMUP = 10  # the average forgets the random start: its decay is at most (1 + n) / (10 + n) after n updates
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+# The average forgets the random start: its decay is at most (1 + n) / (10 + n) after n updates.
+AVERAGE_WARMUP = 10
 
 
 def make_optimizer(parameters: list[nn.Parameter], config: FitConfig) -> Optimizer:
@@ -24,7 +27,7 @@ def learning_rate(config: FitConfig, iteration: int) -> float:
     warmup = min(1.0, (iteration + 1) / config.warmup_iterations) if config.warmup_iterations else 1.0
     if config.schedule == "steps":
         passed = sum(iteration >= milestone for milestone in config.milestones)
-        return config.learning_rate * warmup / 10**passed
+        return config.learning_rate * warmup / 10.0**passed
     return config.learning_rate * warmup * (1 + math.cos(math.pi * iteration / config.iterations)) / 2
 
 
@@ -39,12 +42,10 @@ class Average:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        self.average = AveragedModel(network, multi_avg_fn=self._take_in, use_buffers=True)
 
-    def update(self, network: nn.Module, iteration: int) -> None:
-        """Take in one more update."""
-        decay = min(self.decay, (1 + iteration) / (AVERAGE_WARMUP + iteration))
-        self.average.multi_avg_fn = get_ema_multi_avg_fn(decay)
+    def update(self, network: nn.Module) -> None:
+        """Take in one more update; the first is taken whole."""
         self.average.update_parameters(network)
 
     @property
@@ -52,8 +53,17 @@ class Average:
         """The averaged network."""
         return self.average.module
 
+    @torch.no_grad()
+    def _take_in(self, averages: Tensors, latest: Tensors, updates: Tensor | int) -> None:
+        share = 1 - min(self.decay, (1 + int(updates)) / (AVERAGE_WARMUP + int(updates)))
+        for average, tensor in zip(averages, latest, strict=True):
+            if average.is_floating_point():
+                average.lerp_(tensor, share)
+            else:  # batch norm's count of batches
+                average.copy_(tensor)
 
-def mix(generator: torch.Generator, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+
+def mix(generator: torch.Generator, *tensors: Tensor) -> tuple[Tensor, ...]:
     """Convex combinations of each row with a random other row, the same for all tensors [n, ...]."""
     rows = len(tensors[0])
     other = torch.randperm(rows, generator=generator)
@@ -61,6 +71,6 @@ def mix(generator: torch.Generator, *tensors: torch.Tensor) -> tuple[torch.Tenso
     return tuple(_blend(t, t[other], share) for t in tensors)
 
 
-def _blend(a: torch.Tensor, b: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+def _blend(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     weight = share.view(-1, *[1] * (a.dim() - 1))
     return torch.lerp(a, b, weight)

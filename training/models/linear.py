@@ -65,7 +65,7 @@ def solve_ridge(moments: Moments, ridge: float) -> tuple[Matrix, Matrix]:
     """Least squares with an L2 penalty `ridge` x rows; weight [ds, dt] and bias [dt]."""
     penalty = ridge * moments.rows * np.eye(len(moments.source_source))
     weight = np.linalg.solve(moments.source_source + penalty, moments.source_target)
-    return weight, moments.target_mean
+    return np.asarray(weight, np.float64), moments.target_mean
 
 
 def solve_procrustes(moments: Moments) -> tuple[Matrix, Matrix]:
@@ -76,4 +76,5 @@ def solve_procrustes(moments: Moments) -> tuple[Matrix, Matrix]:
     u, singular, vt = np.linalg.svd(moments.source_target, full_matrices=False)
     rotation = u @ vt
     power = float(np.trace(rotation.T @ moments.source_source @ rotation))
-    return rotation * (float(singular.sum()) / power), moments.target_mean
+    weight: Matrix = rotation * (float(singular.sum()) / power)
+    return weight, moments.target_mean
