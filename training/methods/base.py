@@ -39,6 +39,14 @@ class Fit:
         """Unit-length target features [n, dt]."""
         return l2_normalize(np.asarray(self.pairs.features[self.target][rows]))
 
+    def scaled_targets(self, rows: Rows) -> Features:
+        """Target features [n, dt] of length sqrt(dt), so that entries are near 1 as in an encoder's raw output.
+
+        The iterative methods need it: Adam moves a last layer of h inputs by about h x rate a step, which on entries of
+        1 / sqrt(dt) is mostly noise.
+        """
+        return self.targets(rows) * np.float32(np.sqrt(self.dims[1]))
+
     @property
     def dims(self) -> tuple[int, int]:
         """Source and target dimension."""
@@ -92,7 +100,11 @@ def chunks(rows: Rows) -> list[Rows]:
 
 
 class Batches:
-    """A seeded order of rows: every row once an epoch, a new order each epoch, any iteration's batch at any time."""
+    """A seeded order of rows, new each epoch, from which any iteration's batch follows at any time.
+
+    All batches are full: an epoch shows every row once, but for the remainder that would not fill a batch, which is
+    another one each epoch. Batch norm would be thrown by a batch of a row or two.
+    """
 
     def __init__(self, rows: Rows, batch_rows: int, seed: int) -> None:
         self.rows = rows

@@ -40,17 +40,17 @@ class FullyConnectedLearner:
         set_learning_rate(self.optimizer, learning_rate(config, iteration))
         rows = self.batches.at(iteration)
         sources = torch.from_numpy(self.fit.sources(rows))  # [n, ds]
-        targets = torch.from_numpy(self.fit.targets(rows))  # [n, dt]
+        targets = torch.from_numpy(self.fit.scaled_targets(rows))  # [n, dt]
         if config.mix_faces:
             generator = torch.Generator().manual_seed(config.seed * 1_000_003 + iteration)
             sources, targets = mix(generator, normalize(sources), targets)
-            targets = normalize(targets)
+            targets = normalize(targets) * targets.shape[1] ** 0.5
         self.network.train()
         loss = regression_loss(targets, self.network(self.prepare(sources)))
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimizer.step()
-        self.average.update(self.network, iteration)
+        self.average.update(self.network)
         return {"regression": loss.item()}
 
     def translator(self) -> Translator:

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from training.algorithm1 import Batch, Players, Weights, fused_step, sequential_step
 from training.errors import DataError
 from training.loop import Losses
-from training.methods.base import Batches, Fit, Rows, preparation
+from training.methods.base import Batches, Fit, Rows, chunks, preparation
 from training.methods.gradient import Average, learning_rate, make_optimizer, mix, set_learning_rate
 from training.models.discriminator import Discriminator
 from training.models.r3an import R3AN
@@ -49,13 +49,12 @@ class R3ANLearner:
             torch.manual_seed(config.seed)
             self.network = R3AN(*fit.dims)
             self.discriminator = Discriminator()
-        # Convolutions run a fifth faster with channels last on CPU; JPEGs decode to that order anyway.
+        # Convolutions run a fifth faster with channels last on CPU; images decode to that order anyway.
         for network in (self.network, self.discriminator):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+            _lay_out(network, torch.channels_last)
         generator, extractor, discriminator = self.network.generator, self.network.extractor, self.discriminator
-        with torch.no_grad():  # E starts near the mean target, so that the first iterations are not spent on finding it
-            extractor.fc.weight.mul_(0.1)
-            extractor.fc.bias.copy_(torch.from_numpy(fit.targets(fit.rows).mean(axis=0)))
+        with torch.no_grad():  # E starts at the mean target, so that the first iterations are not spent on finding it
+            extractor.fc.bias.copy_(_mean_target(fit))
         g, e, d = (make_optimizer(list(n.parameters()), config) for n in (generator, extractor, discriminator))
         self.players = Players(generator, extractor, discriminator, g, e, d)
         self.preparation = preparation(fit)
@@ -70,13 +69,14 @@ class R3ANLearner:
             set_learning_rate(optimizer, rate)
         self.network.train()
         losses = self.step(self.players, self._batch(self.batches.at(iteration), iteration), self.weights)
-        self.average.update(self.network, iteration)
+        self.average.update(self.network)
         return losses
 
     def translator(self) -> Translator:
         """The translator as trained so far."""
         network = self.average.network if self.fit.config.average_decay else self.network
-        return Translator(*self.preparation, network.to(memory_format=torch.contiguous_format)).eval()  # type: ignore[call-overload]  # as above
+        _lay_out(network, torch.contiguous_format)
+        return Translator(*self.preparation, network).eval()
 
     def state(self) -> dict[str, Any]:
         """Weights, averages and optimiser states; batches follow from the iteration alone."""
@@ -103,14 +103,23 @@ class R3ANLearner:
         images = self.fit.pairs.images
         assert images is not None  # noqa: S101 - fit_r3an has refused pairs without images
         sources = torch.from_numpy(self.fit.sources(rows))  # [n, ds]
-        targets = torch.from_numpy(self.fit.targets(rows))  # [n, dt]
+        targets = torch.from_numpy(self.fit.scaled_targets(rows))  # [n, dt]
         faces = scale_images(torch.from_numpy(np.asarray(images[rows])))  # [n, 3, 56, 56]
         if self.fit.config.mix_faces:
             generator = torch.Generator().manual_seed(self.fit.config.seed * 1_000_003 + iteration)
             # Mixed as unit vectors and prepared afterwards: a mixture must lie on the sphere that probes come from.
             sources, faces, targets = mix(generator, normalize(sources), faces, targets)
-            targets = normalize(targets)
+            targets = normalize(targets) * targets.shape[1] ** 0.5
         return Batch(self.prepare(sources), faces, targets)
+
+
+def _mean_target(fit: Fit) -> Tensor:
+    total = sum(fit.scaled_targets(rows).sum(axis=0, dtype=np.float64) for rows in chunks(fit.rows))
+    return torch.from_numpy(np.asarray(total / len(fit.rows), np.float32))  # [dt]
+
+
+def _lay_out(network: nn.Module, memory_format: torch.memory_format) -> None:
+    network.to(memory_format=memory_format)  # type: ignore[call-overload]  # torch's stub lacks this form
 
 
 def scale_images(images: Tensor) -> Tensor:
