@@ -17,8 +17,10 @@ help:  ## show the targets
 demo: $(VENV)/.demo-installed  ## train, prove and serve translators; PAIRS=file.parquet SOURCE=… TARGET=… for your own pairs, CONFIGS=… for other settings
 	$(BIN)/python -m examples.demo $(if $(PAIRS),--pairs "$(PAIRS)" --source "$(SOURCE)" --target "$(TARGET)") $(foreach file,$(CONFIGS),--config "$(file)")
 
+# A file a worker, so that its servers start once; in order, since the slow files come first by name.
 test: $(VENV)/.installed $(VENV)/prometheus/promtool  ## all tests, against real servers
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report= --cov-fail-under=$(COVERAGE)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	  --cov --cov-report= --cov-fail-under=$(COVERAGE)
 
 check: $(VENV)/.installed $(VENV)/prometheus/promtool  ## format, lint, types, imports, deployment files
 	$(BIN)/ruff format --check .
