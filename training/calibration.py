@@ -11,8 +11,7 @@ from training.comparison import Identities, impostor_blocks
 BINS = 40_000  # of similarity -1 … 1: steps of 5e-5
 PAIRS_MIN = 100
 COUNTED_MIN = 10  # fewer impostor pairs beyond a point are no measurement
-TAIL_PAIRS = 100  # pairs, or
-TAIL_SHARE = 1e-3  # a share of them, from whose excess the tail is fitted
+TAIL_PAIRS = 100  # of the highest impostor pairs, at most a tenth of all, the tail is fitted to
 COMPONENTS_MAX = 64
 DISTANCES_MAX = 1024
 VARIANCE_MIN = 1e-10
@@ -78,7 +77,7 @@ def _histogram(block: NDArray[np.float32]) -> NDArray[np.int64]:
 def _points(histogram: NDArray[np.int64], pairs: int) -> tuple[CalibrationPoint, ...]:
     edges = np.linspace(-1, 1, BINS + 1)  # bin i covers edges i … i + 1
     beyond = np.append(np.cumsum(histogram[::-1])[::-1], 0)  # [BINS + 1]: pairs from this edge on
-    start = _lowest_edge(beyond, max(TAIL_SHARE * pairs, TAIL_PAIRS))
+    start = _lowest_edge(beyond, min(TAIL_PAIRS, pairs / 10))
     centres = (edges[:-1] + edges[1:]) / 2
     tail = histogram[start:]
     tail_pairs = max(int(tail.sum()), 1)

@@ -65,7 +65,7 @@ def translate(version_dir: Path, features: Features, target_dim: int) -> Feature
     model_file = version_dir / MODEL_FILE
     translated = np.empty((len(features), target_dim), np.float32)
     try:
-        model = torch.jit.load(str(model_file), map_location="cpu").eval()
+        model = _load(model_file)
         with torch.inference_mode():
             for first in range(0, len(features), TRANSLATE_ROWS):
                 rows = slice(first, first + TRANSLATE_ROWS)
@@ -75,6 +75,11 @@ def translate(version_dir: Path, features: Features, target_dim: int) -> Feature
     except (RuntimeError, ContractError) as error:
         raise DataError(str(model_file), f"cannot translate: {str(error).splitlines()[0]}") from error
     return translated
+
+
+def _load(model_file: Path) -> torch.jit.ScriptModule:
+    model: torch.jit.ScriptModule = torch.jit.load(str(model_file), map_location="cpu")  # type: ignore[no-untyped-call] # torch's
+    return model.eval()
 
 
 def _manifest(version_dir: Path) -> TranslatorManifest:
@@ -103,7 +108,7 @@ def _check_mates(probes: PairedFeatures, gallery: PairedFeatures) -> None:
 
 
 def _known(probes: PairedFeatures) -> NDArray[np.int32]:
-    return probes.identities[probes.identities != DISTRACTOR]
+    return np.asarray(probes.identities[probes.identities != DISTRACTOR])
 
 
 def _judge(shown: PairedFeatures, probes: Features, gallery: PairedFeatures, space: str) -> dict[str, Any]:

@@ -4,14 +4,16 @@ Coordinates run from -1 to 1 over the image, u to the right, v down; the face's 
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 56  # pixels of a side, as the reconstruction path of the paper has it
 
-Plane = NDArray[np.float32]  # [n, h, w], or [n, 1, 1] for one number per face
-Colour = NDArray[np.float32]  # [n, 3]
+# float32 all along; the stubs lose the width on the way.
+Plane = NDArray[np.floating[Any]]  # [n, h, w], or [n, 1, 1] for one number per face
+Colour = NDArray[np.floating[Any]]  # [n, 3]
 Canvas = NDArray[np.float32]  # [n, 3, 56, 56], linear RGB, 0..1 but for highlights
 Factors = Mapping[str, Plane]
 
@@ -87,7 +89,8 @@ def _inside(depth: Plane, sharpness: float = 1.0) -> Plane:
     covered = depth * (EDGE * sharpness)
     covered += 0.5
     np.maximum(covered, 0, out=covered)
-    return np.minimum(covered, 1, out=covered)
+    np.minimum(covered, 1, out=covered)
+    return covered
 
 
 def _spot(u: Plane, v: Plane, radius_u: Plane | float, radius_v: Plane | float) -> Plane:

@@ -113,7 +113,7 @@ def _tables(encoders: list[nn.Module], identities: int, faces: int, seed: int) -
         first_photo = ENCODER_PHOTOS + first * faces
         images = _photos(ENCODER_PEOPLE + first, count, faces, seed, first_photo=first_photo)
         numbers = np.repeat(np.arange(first, first + count, dtype=np.int32), faces)
-        columns = [
+        columns: list[pa.Array[Any]] = [
             pa.array([f"{number:07d}-{row % faces:04d}" for row, number in enumerate(numbers)]),
             pa.array(numbers),
             pa.array([simplejpeg.encode_jpeg(image, quality=JPEG_QUALITY) for image in images], pa.binary()),
@@ -129,9 +129,10 @@ def _photos(first_person: int, people: int, faces: int, seed: int, *, first_phot
 
 
 def _schema() -> pa.Schema:
-    columns = [pa.field(IMAGE_ID, pa.string()), pa.field(IDENTITY, pa.int32()), pa.field(IMAGE, pa.binary())]
-    return pa.schema([*columns, *(pa.field(space, pa.list_(pa.float32(), FEATURE_DIM)) for space in SPACES)])
+    facts: list[pa.Field[Any]] = [pa.field(IMAGE_ID, pa.string()), pa.field(IDENTITY, pa.int32())]
+    features = [pa.field(space, pa.list_(pa.float32(), FEATURE_DIM)) for space in SPACES]
+    return pa.schema([*facts, pa.field(IMAGE, pa.binary()), *features])
 
 
-def _feature_array(features: Features) -> pa.FixedSizeListArray:
+def _feature_array(features: Features) -> "pa.Array[Any]":
     return pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), FEATURE_DIM)

@@ -70,7 +70,7 @@ NUISANCE_RANGES: Mapping[str, tuple[float, float]] = {
     "shift_y": (-0.07, 0.07),
     "roll": (-0.14, 0.14),  # radians
     "scale": (0.93, 1.07),
-    "yaw": (-0.8, 0.8),
+    "yaw": (-0.7, 0.7),
     "pitch": (-0.8, 0.8),
     "light_x": (-0.45, 0.45),
     "light_y": (-0.35, 0.35),
@@ -87,7 +87,7 @@ NUISANCE_RANGES: Mapping[str, tuple[float, float]] = {
     "background_green": (0.1, 0.9),
     "background_blue": (0.1, 0.9),
     "blur": (0.0, 1.0),
-    "noise": (0.0, 0.06),
+    "noise": (0.0, 0.05),
 }
 
 
@@ -119,7 +119,7 @@ def render(identity: Parameters, nuisance: Parameters) -> Images:
 def _draw(count: int, first: int, seed: int, stream: int, ranges: Mapping[str, tuple[float, float]]) -> Parameters:
     low, high = np.asarray(list(ranges.values()), dtype=np.float32).T  # each [factors]
     unit = np.stack([_generator(seed, stream, first + i).random(len(ranges), dtype=np.float32) for i in range(count)])
-    return low + (high - low) * unit
+    return np.asarray(low + (high - low) * unit)
 
 
 def _generator(*key: int) -> np.random.Generator:

@@ -48,9 +48,7 @@ def train_encoder(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = (ConvEncoder() if kind is EncoderKind.CONV else ResidualEncoder()).to(
-            memory_format=torch.channels_last
-        )
+        encoder = ConvEncoder() if kind is EncoderKind.CONV else ResidualEncoder()
         head = ArcFaceHead(FEATURE_DIM, int(identities.max()) + 1, scale=SCALE)
     parameters = [*encoder.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -66,7 +64,8 @@ def train_encoder(
         if not torch.isfinite(loss):
             raise DivergedError(f"{kind} encoder: the loss is not finite at iteration {done}")
         on_progress(done + 1, iterations)
-    return encoder.eval()
+    encoder.eval()
+    return encoder
 
 
 def embed(encoder: nn.Module, images: Images) -> NDArray[np.float32]:
@@ -89,5 +88,5 @@ def _batches(rows: int, iterations: int, seed: int) -> Iterator[NDArray[np.int64
 
 
 def _tensor(images: Images) -> Tensor:
-    # A view of NHWC is NCHW in channels_last, the layout the convolutions run fastest in.
+    # NHWC seen as NCHW is channels_last, the layout in which convolutions run fastest; they keep it throughout.
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
