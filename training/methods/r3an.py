@@ -1,11 +1,13 @@
 """`r3an`: G, E and D trained by Algorithm 1."""
 
+import copy
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+from torch.optim.swa_utils import update_bn
 
 from training.algorithm1 import Batch, Players, Weights, fused_step, sequential_step
 from training.errors import DataError
@@ -16,6 +18,9 @@ from training.models.discriminator import Discriminator
 from training.models.r3an import R3AN
 from training.models.translator import Translator
 from training.pairs import IMAGE
+
+STATISTICS_ROWS_MAX = 4096
+STATISTICS_BATCH_ROWS = 64
 
 
 def fit_r3an(fit: Fit) -> Translator:
@@ -73,9 +78,16 @@ class R3ANLearner:
         return losses
 
     def translator(self) -> Translator:
-        """The translator as trained so far."""
-        network = self.average.network if self.fit.config.average_decay else self.network
+        """The translator as trained so far, with batch-norm statistics of the path that it serves.
+
+        While training, E's statistics mix real faces with painted ones; a translator sees painted ones alone. They are
+        measured anew on training features (Wu and Johnson, 2021, "Rethinking Batch in BatchNorm", section 3).
+        """
+        network = copy.deepcopy(self.average.network if self.fit.config.average_decay else self.network)
         _lay_out(network, torch.contiguous_format)
+        rows = self.fit.rows[np.random.default_rng(self.fit.config.seed).permutation(len(self.fit.rows))]
+        sources = torch.from_numpy(self.fit.sources(rows[:STATISTICS_ROWS_MAX]))
+        update_bn(torch.split(self.prepare(sources), STATISTICS_BATCH_ROWS), network)
         return Translator(*self.preparation, network).eval()
 
     def state(self) -> dict[str, Any]:
