@@ -1,10 +1,12 @@
 """Judge an exported translator on two Parquet files of features: probes, and an enrolled gallery."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
@@ -12,11 +14,29 @@ from contract.errors import ContractError
 from contract.manifest import MODEL_FILE, Identification, TranslatorManifest, read_manifest
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, check_features
+from training import columns
+from training.columns import DISTRACTOR, IDENTITY
 from training.errors import DataError
 from training.identification import judge
-from training.pairs import DISTRACTOR, PairedFeatures, feature_spaces, parquet_files, read_pairs
+from training.pairs import parquet_files
 
 TRANSLATE_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Faces:
+    """One file's rows."""
+
+    path: Path
+    identities: NDArray[np.int32]  # [N]; -1: a distractor
+    features: dict[str, Features]  # space id -> [N, dim], raw
+
+    def __len__(self) -> int:
+        return len(self.identities)
+
+    @property
+    def known(self) -> NDArray[np.int32]:
+        return np.asarray(self.identities[self.identities != DISTRACTOR])
 
 
 def evaluate(version_dir: Path, probes: Path, gallery: Path) -> dict[str, Any]:
@@ -48,8 +68,8 @@ def evaluate(version_dir: Path, probes: Path, gallery: Path) -> dict[str, Any]:
             "target": target.id,
             "probes": len(shown),
             "gallery": len(enrolled),
-            "gallery_subjects": len(np.unique(enrolled.identities[enrolled.identities != DISTRACTOR])),
-            "distractors": int((~np.isin(enrolled.identities, _known(shown))).sum()),
+            "gallery_subjects": len(np.unique(enrolled.known)),
+            "distractors": int((~np.isin(enrolled.identities, shown.known)).sum()),
             "translated": _judge(shown, translated, enrolled, target.id),
             "source_native": natives.get(source.id),
             "target_native": natives.get(target.id),
@@ -89,28 +109,45 @@ def _manifest(version_dir: Path) -> TranslatorManifest:
         raise DataError(str(version_dir), f"not a usable translator version: {error}") from error
 
 
-def _read(path: Path, needed: FeatureSpace, optional: FeatureSpace, cache: Path) -> PairedFeatures:
-    present = feature_spaces(parquet_files(path)[0])
-    names = [needed.id, *([optional.id] if optional.id in present else [])]
-    rows = read_pairs(path, names, cache)
-    for space in (needed, optional):
-        if space.id in rows.features and rows.space(space.id).dim != space.dim:
-            found = rows.space(space.id).dim
-            raise DataError(str(path), f"dimension {found}, the translator has {space.dim}", column=space.id)
-    return rows
+def _read(path: Path, needed: FeatureSpace, optional: FeatureSpace, cache: Path) -> _Faces:
+    """The needed space's column, and the optional one's if it is there, through bounded parts into mapped memory."""
+    files = parquet_files(path)
+    present = columns.feature_spaces(files[0])
+    spaces = [needed, *([optional] if optional.id in present else [])]
+    for space in spaces:
+        if (found := columns.dimension(files[0], space.id)) != space.dim:
+            raise DataError(str(files[0]), f"dimension {found}, the translator has {space.dim}", column=space.id)
+    for file in files:
+        columns.check_columns(file, [IDENTITY], {space.id: space.dim for space in spaces})
+    rows = sum(int(pq.read_metadata(file).num_rows) for file in files)
+    if rows == 0:
+        raise DataError(str(path), "holds no rows")
+    cache.mkdir()
+    identities = np.empty(rows, np.int32)
+    features = {
+        space.id: np.lib.format.open_memmap(
+            cache / f"{number}.npy", mode="w+", dtype=np.float32, shape=(rows, space.dim)
+        )
+        for number, space in enumerate(spaces)
+    }
+    first = 0
+    for file in files:
+        for part in columns.read_parts(file, [IDENTITY, *features]):
+            target = slice(first, first + part.batch.num_rows)
+            identities[target] = columns.identities(part)
+            for name, vectors in features.items():
+                vectors[target] = columns.features(part, name)
+            first = target.stop
+    return _Faces(path, identities, dict(features))
 
 
-def _check_mates(probes: PairedFeatures, gallery: PairedFeatures) -> None:
-    if not np.isin(_known(probes), gallery.identities).any():
-        raise DataError(str(probes.path), f"no identity of it is in {gallery.path}", column="identity")
+def _check_mates(probes: _Faces, gallery: _Faces) -> None:
+    if not np.isin(probes.known, gallery.identities).any():
+        raise DataError(str(probes.path), f"no identity of it is in {gallery.path}", column=IDENTITY)
     if len(np.unique(gallery.identities)) < 2:
-        raise DataError(str(gallery.path), "fewer than two identities", column="identity")
+        raise DataError(str(gallery.path), "holds one subject only; there is nobody to take it for", column=IDENTITY)
 
 
-def _known(probes: PairedFeatures) -> NDArray[np.int32]:
-    return np.asarray(probes.identities[probes.identities != DISTRACTOR])
-
-
-def _judge(shown: PairedFeatures, probes: Features, gallery: PairedFeatures, space: str) -> dict[str, Any]:
+def _judge(shown: _Faces, probes: Features, gallery: _Faces, space: str) -> dict[str, Any]:
     judged: Identification = judge(probes, shown.identities, gallery.features[space], gallery.identities)
     return judged.model_dump(mode="json")

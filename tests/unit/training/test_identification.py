@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from training import comparison as comparison_module
 from training.comparison import Comparison, compare
-from training.identification import cmc, fnir_at_fpir, judge, paired_difference, rank_1, tar_at_far
+from training.identification import (
+    cmc,
+    fnir_at_fpir,
+    judge,
+    paired_difference,
+    rank_1,
+    split_probes_gallery,
+    tar_at_far,
+)
 
 Crowd = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -44,8 +52,11 @@ def naive_ranks(people: Crowd) -> list[int]:
 
 def naive_threshold(impostors: list[float], rate: float) -> float:
     """The lowest observed impostor similarity that at most the allowed number of impostors exceed."""
-    allowed = int(rate * len(impostors) + 1e-9)
-    return min(t for t in impostors if sum(s > t for s in impostors) <= allowed)
+    allowed, lowest = int(rate * len(impostors) + 1e-9), max(impostors)
+    for exceeding, similarity in enumerate(sorted(impostors, reverse=True)):  # no two of these are equal
+        if exceeding <= allowed:
+            lowest = similarity
+    return lowest
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -262,3 +273,20 @@ def test_every_comparison_is_sound(seed: int, noise: float) -> None:
     assert (found.ranks[found.mated] == 1).tolist() == (
         found.best_genuine[found.mated] - comparison_module.TIE > found.best_impostor[found.mated]
     ).tolist()
+
+
+def test_one_face_of_each_identity_is_enrolled_and_the_rest_are_probes() -> None:
+    identities = np.asarray([3, 3, 3, 5, 9, 9, -1, 3, -1], np.int32)
+    probes, gallery = split_probes_gallery(identities, seed=0)
+    assert sorted([*probes, *gallery]) == list(range(9))
+    assert sorted(identities[gallery]) == [-1, -1, 3, 5, 9]
+    assert set(identities[probes]) == {3, 9}  # the lone 5 is a distractor
+    assert (np.diff(probes) > 0).all()
+    assert (np.diff(gallery) > 0).all()
+
+
+def test_the_seed_decides_who_is_enrolled_with_which_face() -> None:
+    identities = np.repeat(np.arange(200), 4).astype(np.int32)
+    first, again, other = (split_probes_gallery(identities, seed)[1] for seed in (0, 0, 1))
+    assert first.tolist() == again.tolist() != other.tolist()
+    assert len(set(first % 4)) == 4  # any of its faces, not always the first

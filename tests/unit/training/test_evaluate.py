@@ -1,0 +1,146 @@
+"""A translator's folder and two Parquet files in, a judgement out."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from contract.manifest import MODEL_FILE
+from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
+from tests.unit.training.samples import vectors
+from training.errors import DataError
+from training.evaluate import evaluate
+from training.identification import judge
+
+SUBJECTS, DISTRACTORS = 40, 30
+
+
+def faces(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Source and target features [40, d] of one photo per subject: the target is the translation, plus noise."""
+    people = np.random.default_rng(99).standard_normal((SUBJECTS + DISTRACTORS, SOURCE.dim))
+    source = (people + 0.6 * np.random.default_rng(seed).standard_normal(people.shape)).astype(np.float32)
+    return source, RandomLinear(SOURCE.dim, TARGET.dim, 0)(torch.from_numpy(source)).numpy()
+
+
+def write(file: Path, identities: np.ndarray, **columns: np.ndarray) -> Path:
+    named = {name.replace("_", "-"): vectors(features) for name, features in columns.items()}
+    pq.write_table(pa.table({"identity": pa.array(identities, pa.int32()), **named}), file)
+    return file
+
+
+@pytest.fixture
+def translator(tmp_path: Path) -> Path:
+    return write_translator(tmp_path / "repository")
+
+
+@pytest.fixture
+def probes(tmp_path: Path) -> Path:
+    source, target = faces(1)
+    known = slice(SUBJECTS)
+    return write(tmp_path / "probes.parquet", np.arange(SUBJECTS), source_24=source[known], target_16=target[known])
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Path:
+    source, target = faces(2)
+    owners = np.append(np.arange(SUBJECTS), np.full(DISTRACTORS, -1))
+    return write(tmp_path / "gallery.parquet", owners, source_24=source, target_16=target)
+
+
+def test_translated_and_native_probes_are_judged_as_by_hand(translator: Path, probes: Path, gallery: Path) -> None:
+    found = evaluate(translator, probes, gallery)
+    owners = np.append(np.arange(SUBJECTS), np.full(DISTRACTORS, -1)).astype(np.int32)
+    shown, enrolled = faces(1), faces(2)
+    names = owners[:SUBJECTS]
+    # The translator is the very map that made the target features, so its probes are the native ones.
+    by_target = judge(shown[1][:SUBJECTS], names, enrolled[1], owners).model_dump(mode="json")
+    assert found["translated"] == by_target
+    assert found["target_native"] == by_target
+    assert found["source_native"] == judge(shown[0][:SUBJECTS], names, enrolled[0], owners).model_dump(mode="json")
+    assert 0.2 < found["translated"]["rank_1"]["value"] < found["source_native"]["rank_1"]["value"]
+    counts = {key: found[key] for key in ("probes", "gallery", "gallery_subjects", "distractors")}
+    assert counts == {"probes": 40, "gallery": 70, "gallery_subjects": 40, "distractors": 30}
+    assert (found["translator"], found["version"], found["method"]) == ("source-24--target-16", 1, "affine")
+
+
+def test_natives_are_null_where_a_file_lacks_the_column(translator: Path, tmp_path: Path) -> None:
+    probes = write(tmp_path / "p.parquet", np.arange(SUBJECTS), source_24=faces(1)[0][:SUBJECTS])
+    gallery = write(tmp_path / "g.parquet", np.arange(SUBJECTS), target_16=faces(2)[1][:SUBJECTS])
+    found = evaluate(translator, probes, gallery)
+    assert (found["source_native"], found["target_native"]) == (None, None)
+    assert found["translated"]["rank_1"]["value"] > 0.2
+
+
+def test_a_file_without_the_needed_column_is_named(translator: Path, tmp_path: Path, gallery: Path) -> None:
+    wrong = write(tmp_path / "p.parquet", np.arange(SUBJECTS), target_16=faces(1)[1][:SUBJECTS])
+    with pytest.raises(DataError, match=r"p\.parquet, column source-24: no such feature space"):
+        evaluate(translator, wrong, gallery)
+
+
+def test_another_dimension_is_named(translator: Path, tmp_path: Path, gallery: Path) -> None:
+    wrong = write(tmp_path / "p.parquet", np.arange(SUBJECTS), source_24=faces(1)[0][:SUBJECTS, :23])
+    with pytest.raises(DataError, match="column source-24: dimension 23, the translator has 24"):
+        evaluate(translator, wrong, gallery)
+
+
+def test_a_row_that_is_no_feature_is_named(translator: Path, tmp_path: Path, gallery: Path) -> None:
+    source = faces(1)[0][:SUBJECTS].copy()
+    source[7, 3] = np.nan
+    wrong = write(tmp_path / "p.parquet", np.arange(SUBJECTS), source_24=source)
+    with pytest.raises(DataError, match=r"p\.parquet, column source-24, row 7: holds NaN"):
+        evaluate(translator, wrong, gallery)
+
+
+def test_files_of_different_people_are_refused(translator: Path, tmp_path: Path, gallery: Path) -> None:
+    strangers = write(tmp_path / "p.parquet", np.arange(100, 100 + SUBJECTS), source_24=faces(1)[0][:SUBJECTS])
+    with pytest.raises(DataError, match=r"p\.parquet, column identity: no identity of it is in .*gallery\.parquet"):
+        evaluate(translator, strangers, gallery)
+
+
+def test_a_gallery_of_one_subject_is_refused(translator: Path, tmp_path: Path, probes: Path) -> None:
+    lone = write(tmp_path / "g.parquet", np.zeros(3), target_16=faces(2)[1][:3])
+    with pytest.raises(DataError, match=r"g\.parquet, column identity: holds one subject only"):
+        evaluate(translator, probes, lone)
+
+
+def test_one_subject_among_distractors_is_judged(translator: Path, tmp_path: Path, probes: Path) -> None:
+    watched = write(tmp_path / "g.parquet", np.asarray([7, -1, -1, -1]), target_16=faces(2)[1][7:11])
+    found = evaluate(translator, probes, watched)
+    assert (found["gallery_subjects"], found["distractors"]) == (1, 3)
+
+
+def test_a_folder_of_files_is_one_gallery(translator: Path, tmp_path: Path, probes: Path, gallery: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    table = pq.read_table(gallery)
+    pq.write_table(table.slice(0, 25), folder / "a.parquet")
+    pq.write_table(table.slice(25), folder / "b.parquet")
+    assert evaluate(translator, probes, folder) == evaluate(translator, probes, gallery)
+
+
+def test_an_empty_file_is_named(translator: Path, tmp_path: Path, gallery: Path) -> None:
+    empty = write(tmp_path / "p.parquet", np.arange(0), source_24=faces(1)[0][:0])
+    with pytest.raises(DataError, match="holds no rows"):
+        evaluate(translator, empty, gallery)
+
+
+def test_a_missing_file_is_named(translator: Path, tmp_path: Path, gallery: Path) -> None:
+    with pytest.raises(DataError, match="missing"):
+        evaluate(translator, tmp_path / "missing.parquet", gallery)
+
+
+def test_a_tampered_translator_is_not_judged(translator: Path, probes: Path, gallery: Path) -> None:
+    with (translator / MODEL_FILE).open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(DataError, match="does not have the manifest's sha256"):
+        evaluate(translator, probes, gallery)
+
+
+def test_a_translator_that_answers_with_no_features_is_named(tmp_path: Path, probes: Path, gallery: Path) -> None:
+    zero = RandomLinear(SOURCE.dim, TARGET.dim, 0)
+    zero.register_buffer("matrix", torch.zeros(SOURCE.dim, TARGET.dim))
+    with pytest.raises(DataError, match=r"model\.pt: cannot translate: .*zero vector"):
+        evaluate(write_translator(tmp_path / "zero", module=zero), probes, gallery)
