@@ -89,3 +89,17 @@ def test_a_smile_does_not_make_another_person() -> None:
     second = render(people, moved).astype(float).reshape(30, -1)
     distances = ((first[:, None] - second[None]) ** 2).mean(axis=2)  # [30, 30]
     assert (distances.argmin(axis=1) == np.arange(30)).all()
+
+
+def test_an_eye_ends_at_its_corners() -> None:
+    identity, nuisance = neutral()
+    nuisance[0, NUISANCE_NAMES.index("glasses")] = -1
+    faces = render(extremes(identity, "eye_slant", dict(IDENTITY_RANGES)), np.repeat(nuisance, 2, axis=0)).astype(int)
+    changed = np.abs(faces[0] - faces[1]).max(axis=(0, 2)) > 0  # [56] columns
+    assert changed[18]
+    assert not changed[[5, 27, 28, 50]].any()  # beside the head and on the nose's bridge
+
+
+def test_a_face_darkens_towards_its_rim() -> None:
+    face = render(*neutral())[0].astype(int)
+    assert face[31, 36].sum() > face[31, 42].sum() + 20
