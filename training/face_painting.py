@@ -17,7 +17,14 @@ Colour = NDArray[np.floating[Any]]  # [n, 3]
 Canvas = NDArray[np.float32]  # [n, 3, 56, 56], linear RGB, 0..1 but for highlights
 Factors = Mapping[str, Plane]
 
-EVERYWHERE, EYE_ROWS, MOUTH_ROWS, NECK_ROWS = slice(None), slice(7, 38), slice(26, 54), slice(32, None)
+# Rows that a feature can reach wherever a head is turned and moved.
+EVERYWHERE, EYE_ROWS, CHEEK_ROWS, MOUTH_ROWS, NECK_ROWS = (
+    slice(None),
+    slice(7, 38),
+    slice(20, 46),
+    slice(26, 54),
+    slice(32, None),
+)
 EDGE = SIZE / 2 / 1.3  # edges fade over 1.3 pixels
 LAYERS = 19
 
@@ -187,12 +194,13 @@ def _draw_beard(layers: _Layers, p: Factors, u: Plane, v: Plane, hair: Colour) -
 
 
 def _draw_skin_marks(layers: _Layers, p: Factors, u: Plane, v: Plane, skin: Colour) -> None:
-    blush = _spot(np.abs(u) - 0.36, v - 0.18, 0.24, 0.22)
-    freckled = np.maximum(np.sin(41 * u) * np.sin(37 * v + 3 * u), 0)
-    factor = 1 - 0.35 * np.maximum(p["freckles"], 0) * blush * freckled
-    factor *= 1 - np.maximum(p["mole_darkness"], 0) * _spot(u - p["mole_x"], v - p["mole_y"], 0.075, 0.075)
-    layers.shade(factor)
-    layers.cover(0.5 * p["cheek_blush"] * blush, skin * np.asarray([1, 0.4, 0.4], dtype=np.float32))
+    mole = _spot(u - p["mole_x"], v - p["mole_y"], 0.075, 0.075)
+    layers.shade(1 - np.maximum(p["mole_darkness"], 0) * mole)
+    cheek_u, cheek_v = u[:, CHEEK_ROWS], v[:, CHEEK_ROWS]
+    blush = _spot(np.abs(cheek_u) - 0.36, cheek_v - 0.18, 0.24, 0.22)
+    freckled = np.maximum(np.sin(41 * cheek_u) * np.sin(37 * cheek_v + 3 * cheek_u), 0)
+    layers.shade(1 - 0.35 * np.maximum(p["freckles"], 0) * blush * freckled, CHEEK_ROWS)
+    layers.cover(0.5 * p["cheek_blush"] * blush, skin * np.asarray([1, 0.4, 0.4], dtype=np.float32), CHEEK_ROWS)
 
 
 def _draw_head(layers: _Layers, p: Factors, u: Plane, v: Plane, skin: Colour, hair: Colour) -> None:
