@@ -60,7 +60,7 @@ def read_parts(file: Path, columns: list[str]) -> Iterator[Part]:
     """The file in parts of at most 2,048 rows. Raises DataError when it is damaged."""
     row = 0
     try:
-        with pq.ParquetFile(file, buffer_size=READ_BUFFER_BYTES) as parquet:
+        with pq.ParquetFile(file, buffer_size=READ_BUFFER_BYTES, pre_buffer=False) as parquet:
             for batch in parquet.iter_batches(BATCH_ROWS, columns=columns):
                 yield Part(file, row, batch)
                 row += batch.num_rows
