@@ -47,7 +47,8 @@ def translate_result(command: str) -> Result:
 
 def _measure(method: Method, version: Path, repository: Path, galleries: Path) -> dict[str, float | Figure]:
     figures: dict[str, float | Figure] = {}
-    model = torch.jit.optimize_for_inference(torch.jit.load(str(version / MODEL_FILE)).eval())
+    loaded = torch.jit.load(str(version / MODEL_FILE))  # type: ignore[no-untyped-call] # torch's own
+    model = torch.jit.optimize_for_inference(loaded.eval())
     torch.set_num_threads(1)  # as the gateway's engine runs it
     settings = {
         "R3AN_ENVIRONMENT": "development",

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from typer.exceptions import TyperException
 
 from contract.manifest import Method
 from training.errors import EXIT_BAD_INPUT, TrainingError
@@ -191,7 +192,8 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"r3an: {message}", err=True)
+    if message:  # without a command typer shows its help and has nothing to add
+        typer.echo(f"r3an: {message}", err=True)
     raise SystemExit(code)
 
 
@@ -201,14 +203,12 @@ def main() -> None:
     try:
         # Not standalone: Ctrl-C and our own errors are told here, in one place.
         code = app(standalone_mode=False)
-    except TrainingError as error:
-        _fail(str(error), EXIT_BAD_INPUT)
-    except (KeyboardInterrupt, typer.Abort):
+    except (TrainingError, TyperException) as error:
+        _fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error), EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C while a command runs
         _fail("interrupted; run the same command again to go on", EXIT_INTERRUPTED)
-    except Exception as error:
-        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
-            _fail(str(error.format_message()), EXIT_BAD_INPUT)
-        raise
     raise SystemExit(code or 0)
 
 

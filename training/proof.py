@@ -47,7 +47,7 @@ class Stage:
 
     def hits(self, probes: Features) -> NDArray[np.bool_]:
         """Which probes [P] find their subject first."""
-        return self.compare(probes).ranks == 1
+        return np.equal(self.compare(probes).ranks, 1)
 
     def cmc(self, probes: Features) -> list[float]:
         """Share of probes whose subject is among the first 1 ... 50 gallery subjects."""

@@ -214,11 +214,11 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(bakeoff: Bakeoff, tmp
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Exit code 2, one line on standard error, nothing on standard output, the words in it."""
+    """Exit code 2, one line after what progress was shown, nothing on standard output, the words in it."""
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("r3an: ")
+    progress, _, message = done.stderr.partition("r3an: ")
+    assert all(line.startswith("·") or not line.strip() for line in progress.splitlines()), done.stderr
+    assert len(message.splitlines()) == 1, done.stderr
     for word in words:
-        assert word in lines[0]
+        assert word in message
