@@ -9,7 +9,7 @@ import typer
 from benchmarks.quality import quality_result
 from benchmarks.results import PAGE, render, write
 from benchmarks.translate import translate_result
-from training.bakeoff import Contest, run_bakeoff
+from training.bakeoff import PROMOTED, Contest, run_bakeoff
 from training.cli import view_progress
 from training.config import load_configs
 
@@ -42,7 +42,7 @@ def quality(
     """Run the bake-off with the shipped settings and keep its figures."""
     contest = Contest(pairs, source, target, load_configs(methods.split(","), [], seed=0))
     with view_progress(as_json=False) as view:
-        outcome = run_bakeoff(contest, out, view.stage, view.iterations)
+        outcome = run_bakeoff(contest, out, out / PROMOTED, view.stage, view.iterations)
     # The data's place is the reader's own; the command is otherwise the one that was run.
     arguments = [
         f"--pairs {pairs.name}",

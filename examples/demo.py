@@ -28,6 +28,7 @@ from training.proof import Stage, set_stage
 
 HERE = Path(__file__).parent
 OUT = Path(".demo")
+REPOSITORY = Path("model_repository")  # where `make up` looks for translators
 METHODS = ("r3an", "fc", "affine", "procrustes")
 GALLERY = "people"
 ENROL_ROWS = 512
@@ -65,7 +66,7 @@ def main(
     """Run all steps and print the table."""
     console = Console()
     started_at = time.monotonic()
-    job = _painted(console) if pairs is None else _given(pairs, source, target)
+    job = _painted(console) if pairs is None else _given(pairs, source, target, config or [])
     _step(console, "Bake-off: train, judge on identities nobody trained on, export, promote the winner")
     run_bakeoff(job, config or [HERE / "r3an-demo.toml"])
     summary = json.loads((job.out / "bakeoff.json").read_text(encoding="utf-8"))
@@ -79,16 +80,16 @@ def main(
     results = {"seconds": seconds, "served": {method: asdict(seen) for method, seen in served.items()}}
     (job.out / "demo.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     console.print(_table(summary, served))
-    console.print(f"Promoted: [bold]{summary['winner']}[/], in {job.out / 'model_repository'}")
+    console.print(f"Promoted: [bold]{summary['winner']}[/], in {REPOSITORY} (`make up` serves it)")
     console.print(f"Figures:  {job.out / 'bakeoff.json'}, {job.out / 'demo.json'}")
     console.print(f"Report:   {job.out / 'report.html'}")
     console.print(f"{seconds:.0f} s in all")
 
 
-def _given(pairs: Path, source: str, target: str) -> Job:
+def _given(pairs: Path, source: str, target: str, configs: list[Path]) -> Job:
     if not (source and target):
         raise typer.BadParameter("--pairs needs --source and --target, the names of two of its feature columns")
-    return Job(pairs, source, target, OUT / f"{source}--{target}")
+    return Job(pairs, source, target, OUT / "--".join([source, target, *(file.stem for file in configs)]))
 
 
 def _painted(console: Console) -> Job:
@@ -107,7 +108,7 @@ def run_bakeoff(job: Job, configs: list[Path]) -> None:
     """Train and judge all methods; finished trainings of an earlier run are taken up."""
     spaces = ("--source", job.source, "--target", job.target, "--methods", ",".join(METHODS))
     files = [part for file in configs for part in ("--config", str(file))]
-    _r3an("bakeoff", "--pairs", str(job.pairs), *spaces, "--out", str(job.out), *files)
+    _r3an("bakeoff", "--pairs", str(job.pairs), *spaces, "--out", str(job.out), "--repository", str(REPOSITORY), *files)
 
 
 def _stage(job: Job) -> Stage:
@@ -118,13 +119,14 @@ def _stage(job: Job) -> Stage:
 
 def serve_and_search(job: Job, method: str, stage: Stage) -> Served:
     """Serve one method's export on the embedded defaults and use it as a client does."""
+    galleries = tempfile.TemporaryDirectory()
     settings = {
         "R3AN_ENVIRONMENT": "development",
         "R3AN_MODEL_REPOSITORY": str(job.out / "candidates" / method),
-        "R3AN_GALLERY_DIR": str(job.out / "galleries" / method),
+        "R3AN_GALLERY_DIR": galleries.name,
         "R3AN_LOG_LEVEL": "warning",
     }
-    with GatewayServer(settings) as gateway, httpx.Client(base_url=gateway.url, timeout=TIMEOUT_S) as client:
+    with galleries, GatewayServer(settings) as gateway, httpx.Client(base_url=gateway.url, timeout=TIMEOUT_S) as client:
         enrol(client, job.target, stage)
         return Served(
             rank_1=search(client, job.source, stage),

@@ -38,7 +38,9 @@ def write_translator(
     module: nn.Module | None = None,
 ) -> Path:
     """Export one more version of `<source>--<target>`; returns its folder."""
-    points = tuple(CalibrationPoint(fmr=float(f), similarity=0.1 * (i + 3), extrapolated=i > 3) for i, f in enumerate(FMR_LEVELS))
+    points = tuple(
+        CalibrationPoint(fmr=float(f), similarity=0.1 * (i + 3), extrapolated=i > 3) for i, f in enumerate(FMR_LEVELS)
+    )
     calibration = Calibration(impostor_pairs=100_000, points=points)
     facts = Facts(
         id=f"{source.id}--{target.id}",

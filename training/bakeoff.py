@@ -72,11 +72,11 @@ class _Entrant:
     proof: Proof
 
 
-def run_bakeoff(contest: Contest, out: Path, on_stage: OnStage, on_method: OnMethod) -> Outcome:
+def run_bakeoff(contest: Contest, out: Path, repository: Path, on_stage: OnStage, on_method: OnMethod) -> Outcome:
     """Train, judge, export and promote. Interrupted, it takes up where it stopped when run again.
 
-    `out` receives runs/<method>/, candidates/<method>/ (a model repository each), model_repository/, bakeoff.json and
-    report.html.
+    `out` receives runs/<method>/, candidates/<method>/ (a model repository each), bakeoff.json and report.html;
+    `repository` the winner, as the next version of its translator.
 
     Raises:
         TrainingError: bad pairs, bad configuration, or an export that is not the trained module.
@@ -102,7 +102,7 @@ def run_bakeoff(contest: Contest, out: Path, on_stage: OnStage, on_method: OnMet
         on_stage("exporting")
         shared = SharedFacts(target_calibration(stage), confidence(pairs, split, contest.source))
     winner = max(entrants, key=lambda method: _merit(entrants[method].proof.identification))
-    promoted = _export(contest, out, stage, natives, entrants, shared, winner)
+    promoted = _export(contest, out, repository, stage, natives, entrants, shared, winner)
     summary = out / SUMMARY_FILE
     summary.write_text(
         json.dumps(_summary(contest, stage, natives, entrants, winner), indent=2) + "\n", encoding="utf-8"
@@ -122,15 +122,16 @@ class SharedFacts:
 def _export(
     contest: Contest,
     out: Path,
+    repository: Path,
     stage: Stage,
     natives: Natives,
     entrants: dict[Method, _Entrant],
     shared: SharedFacts,
     winner: Method,
 ) -> Path:
-    """Export every method into a repository of its own, and the winner as the next version of the promoted one."""
+    """Export every method into a repository of its own, and the winner into `repository` too."""
 
-    def export(method: Method, repository: Path) -> Path:
+    def export(method: Method, into: Path) -> Path:
         entrant = entrants[method]
         rivals = {other: e.proof.identification for other, e in entrants.items() if other != method}
         facts = Facts(
@@ -144,12 +145,12 @@ def _export(
             target_calibration=shared.target_calibration,
             confidence=shared.confidence,
         )
-        return export_translator(entrant.translator, facts, repository)
+        return export_translator(entrant.translator, facts, into)
 
     for method in entrants:
         shutil.rmtree(out / CANDIDATES / method, ignore_errors=True)
         export(method, out / CANDIDATES / method)
-    return export(winner, out / PROMOTED)
+    return export(winner, repository)
 
 
 def _merit(identification: Identification) -> tuple[float, float]:

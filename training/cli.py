@@ -106,19 +106,24 @@ def bakeoff(
     pairs: Pairs,
     source: Source,
     target: Target,
-    out: Annotated[Path, typer.Option(help="Folder for runs, candidates, the promoted translator and the report.")],
+    out: Annotated[Path, typer.Option(help="Folder for runs, candidates and the report.")],
+    repository: Annotated[
+        Path | None, typer.Option(help="Model repository to promote the winner into; OUT/model_repository otherwise.")
+    ] = None,
     methods: Annotated[str, typer.Option(help="Comma-separated.")] = "r3an,fc,affine,procrustes",
     config: Annotated[list[Path] | None, typer.Option(help="TOML of one of the methods; may be repeated.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Train all methods on the same pairs, judge them on identities nobody trained on, promote the winner."""
-    from training.bakeoff import Contest, run_bakeoff  # noqa: PLC0415 - as above
+    from training.bakeoff import PROMOTED, Contest, run_bakeoff  # noqa: PLC0415 - as above
     from training.config import load_configs  # noqa: PLC0415 - as above
 
-    contest = Contest(pairs, source, target, load_configs(methods.split(","), config or [], seed=seed))
+    contest = Contest(
+        pairs, source, target, load_configs([name.strip() for name in methods.split(",")], config or [], seed=seed)
+    )
     with view_progress(as_json) as view:
-        outcome = run_bakeoff(contest, out, view.stage, view.iterations)
+        outcome = run_bakeoff(contest, out, repository or out / PROMOTED, view.stage, view.iterations)
     summary = json.loads(outcome.summary.read_text(encoding="utf-8"))
     places = {"promoted": str(outcome.promoted), "summary": str(outcome.summary), "report": str(outcome.report)}
     if as_json:
@@ -205,6 +210,8 @@ def main() -> None:
         code = app(standalone_mode=False)
     except (TrainingError, TyperException) as error:
         _fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error), EXIT_BAD_INPUT)
+    except OSError as error:  # a place that cannot be read or written
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C while a command runs
@@ -225,7 +232,7 @@ ALLOCATOR = {
 def _set_allocator() -> None:
     if sys.platform != "linux" or "MALLOC_MMAP_THRESHOLD_" in os.environ:
         return
-    os.execve(sys.executable, [sys.executable, "-m", "training.cli", *sys.argv[1:]], os.environ | ALLOCATOR)  # noqa: S606 - ourselves
+    os.execve(sys.executable, sys.orig_argv, os.environ | ALLOCATOR)  # noqa: S606 - ourselves, as we were started
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from contract.errors import ContractError
-from contract.manifest import MODEL_FILE, Identification, TranslatorManifest, read_manifest
+from contract.manifest import MODEL_FILE, TranslatorManifest, read_manifest
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, check_features
 from training import columns
 from training.columns import DISTRACTOR, IDENTITY
 from training.errors import DataError
-from training.identification import judge
+from training.identification import FARS, FPIRS, judge
 from training.pairs import parquet_files
 
 TRANSLATE_ROWS = 512
@@ -43,7 +43,8 @@ def evaluate(version_dir: Path, probes: Path, gallery: Path) -> dict[str, Any]:
     """Rank-1, TAR@FAR and FNIR@FPIR with 95 % intervals of translated probes, and of both native spaces.
 
     `probes` has the manifest's source column, `gallery` its target column; identity -1 is a distractor. The native
-    judgements need one space on both sides and are null where a file has no such column.
+    judgements need one space on both sides and are null where a file has no such column; a rate is null where there
+    are too few comparisons to measure it.
 
     Raises:
         DataError: a translator, file, column or row that cannot be used, by name.
@@ -149,5 +150,8 @@ def _check_mates(probes: _Faces, gallery: _Faces) -> None:
 
 
 def _judge(shown: _Faces, probes: Features, gallery: _Faces, space: str) -> dict[str, Any]:
-    judged: Identification = judge(probes, shown.identities, gallery.features[space], gallery.identities)
-    return judged.model_dump(mode="json")
+    judged = judge(probes, shown.identities, gallery.features[space], gallery.identities).model_dump(mode="json")
+    # A rate that the number of comparisons cannot support is null, so that nobody takes its absence for an oversight.
+    judged["tar_at_far"] = {far: judged["tar_at_far"].get(far) for far in FARS}
+    judged["fnir_at_fpir"] = {fpir: judged["fnir_at_fpir"].get(fpir) for fpir in FPIRS}
+    return judged

@@ -61,9 +61,13 @@ def test_evaluate_prints_every_measure_with_an_interval(bakeoff: Bakeoff) -> Non
     assert done.returncode == 0, done.stderr
     judged = json.loads(done.stdout)
     for probe in ("translated", "source_native", "target_native"):
-        assert set(judged[probe]) >= {"rank_1", "tar_at_far", "fnir_at_fpir"}
-        assert set(judged[probe]["rank_1"]) == set(INTERVALS)
-        assert set(judged[probe]["tar_at_far"]["1e-3"]) == set(INTERVALS)
+        measures = judged[probe]
+        assert set(measures["rank_1"]) == set(INTERVALS)
+        assert {far: set(rate) for far, rate in measures["tar_at_far"].items()} == dict.fromkeys(
+            ("1e-3", "1e-4"), set(INTERVALS)
+        )
+        assert set(measures["fnir_at_fpir"]["0.01"]) == set(INTERVALS)
+        assert measures["fnir_at_fpir"]["0.003"] is None, "240 searches cannot measure three in a thousand"
 
 
 def test_fit_then_export_publishes_a_judged_version(bakeoff: Bakeoff, tmp_path: Path) -> None:
