@@ -1,7 +1,6 @@
 """Publish a trained translator: TorchScript, parity, hash, manifest, Triton configuration."""
 
 import platform
-import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,37 +84,10 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
         raise ExportError(f"{facts.id}/{version} exists; a published version is never overwritten")
     scripted = script(module, facts.source.dim)
     parity = measure_parity(module, scripted, facts.source.dim)
-    translator_dir.mkdir(parents=True, exist_ok=True)
-    # Hidden, so that neither Triton nor the catalogue takes the half-written folder for a version.
-    staging = Path(tempfile.mkdtemp(prefix=".export-", dir=translator_dir))
     try:
-        scripted.save(str(staging / MODEL_FILE))
-        manifest = TranslatorManifest(
-            schema_version=1,
-            id=facts.id,
-            version=version,
-            method=facts.method,
-            source=facts.source,
-            target=facts.target,
-            sha256=sha256_of(staging / MODEL_FILE),
-            created_at=datetime.now(UTC),
-            training=facts.training,
-            quality=facts.quality,
-            calibration=facts.calibration,
-            target_calibration=facts.target_calibration,
-            confidence=facts.confidence,
-            parity=Parity(max_abs_difference=parity),
-        )
-        write_manifest(manifest, staging)
-        _write_triton_config(translator_dir, facts)
-        staging.chmod(0o755)
-        staging.rename(version_dir)
+        _publish(scripted, facts, version, parity, translator_dir)
     except OSError as error:
         raise ExportError(f"{version_dir} cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)  # gone already when the version stands
-        with suppress(OSError):  # holds versions
-            translator_dir.rmdir()
     return version_dir
 
 
@@ -130,7 +102,7 @@ def script(module: nn.Module, source_dim: int) -> torch.jit.ScriptModule:
     """Frozen TorchScript of a translator in evaluation mode."""
     module.eval()
     with torch.inference_mode():
-        traced = torch.jit.trace(module, torch.randn(2, source_dim), check_trace=False)  # type: ignore[no-untyped-call]  # as torch has it
+        traced = torch.jit.trace(module, torch.ones(2, source_dim), check_trace=False)  # type: ignore[no-untyped-call]  # as torch has it
         frozen: torch.jit.ScriptModule = torch.jit.freeze(traced)
         return frozen
 
@@ -164,6 +136,41 @@ def _run(module: nn.Module, features: Tensor) -> Tensor:
     translated = module(features)
     assert isinstance(translated, Tensor)  # noqa: S101 - for the type checker
     return translated
+
+
+def _publish(scripted: torch.jit.ScriptModule, facts: Facts, version: int, parity: float, translator_dir: Path) -> None:
+    translator_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        # Hidden, so that neither Triton nor the catalogue takes the half-written folder for a version.
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=translator_dir) as hidden:
+            staging = Path(hidden) / str(version)
+            staging.mkdir()
+            scripted.save(str(staging / MODEL_FILE))
+            write_manifest(_manifest(facts, version, parity, sha256_of(staging / MODEL_FILE)), staging)
+            _write_triton_config(translator_dir, facts)
+            staging.rename(translator_dir / staging.name)
+    finally:
+        with suppress(OSError):  # it holds versions, as it should
+            translator_dir.rmdir()
+
+
+def _manifest(facts: Facts, version: int, parity: float, sha256: str) -> TranslatorManifest:
+    return TranslatorManifest(
+        schema_version=1,
+        id=facts.id,
+        version=version,
+        method=facts.method,
+        source=facts.source,
+        target=facts.target,
+        sha256=sha256,
+        created_at=datetime.now(UTC),
+        training=facts.training,
+        quality=facts.quality,
+        calibration=facts.calibration,
+        target_calibration=facts.target_calibration,
+        confidence=facts.confidence,
+        parity=Parity(max_abs_difference=parity),
+    )
 
 
 def _write_triton_config(translator_dir: Path, facts: Facts) -> None:

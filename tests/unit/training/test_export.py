@@ -1,0 +1,117 @@
+"""A published version: the exported module is the trained one, whole, hashed, described for Triton, never replaced."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from google.protobuf import text_format
+from torch import Tensor, nn
+from tritonclient.grpc import model_config_pb2
+
+from contract.manifest import Method, Training, read_manifest, sha256_of
+from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
+from training.errors import ExportError
+from training.export import BATCH_ROWS_MAX, PARITY_MAX, Facts, export_translator, next_version
+from training.models.r3an import R3AN
+from training.models.translator import Translator
+
+FACTS = Facts(
+    id=f"{SOURCE.id}--{TARGET.id}",
+    method=Method.R3AN,
+    source=SOURCE,
+    target=TARGET,
+    training=Training(data_fingerprint="0" * 64, rows=1, identities=1, config={}, seed=0, seconds=0.0, software={}),
+)
+
+
+class Fickle(nn.Module):
+    """Answers differently each time, so that no export of it can be right."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.rand(features.shape[0], TARGET.dim)
+
+
+class Broken(nn.Module):
+    """Answers no numbers."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features[:, : TARGET.dim] * float("nan")
+
+
+def test_the_exported_module_is_the_trained_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    translator = Translator(torch.randn(SOURCE.dim) * 0.1, 3.0, R3AN(SOURCE.dim, TARGET.dim)).eval()
+    version_dir = export_translator(translator, FACTS, tmp_path)
+    exported = torch.jit.load(str(version_dir / "model.pt"))  # type: ignore[no-untyped-call]  # as torch has it
+    features = torch.from_numpy(np.random.default_rng(0).normal(size=(9, SOURCE.dim)).astype(np.float32))
+    with torch.inference_mode():
+        torch.testing.assert_close(exported(features), translator(features), rtol=0, atol=PARITY_MAX)
+    manifest = read_manifest(version_dir)
+    assert manifest.sha256 == sha256_of(version_dir / "model.pt")
+    assert 0 <= manifest.parity.max_abs_difference <= PARITY_MAX
+
+
+def test_versions_count_up_and_the_first_stays(tmp_path: Path) -> None:
+    first = write_translator(tmp_path, seed=0)
+    before = sha256_of(first / "model.pt")
+    assert [first.name, write_translator(tmp_path, seed=1).name] == ["1", "2"]
+    assert write_translator(tmp_path, version=9).name == "9"
+    assert next_version(tmp_path / FACTS.id) == 10
+    assert sha256_of(first / "model.pt") == before
+
+
+def test_a_published_version_is_never_overwritten(tmp_path: Path) -> None:
+    version_dir = write_translator(tmp_path, seed=0)
+    before = sha256_of(version_dir / "model.pt")
+    with pytest.raises(ExportError, match="never overwritten"):
+        write_translator(tmp_path, seed=1, version=1)
+    assert sha256_of(version_dir / "model.pt") == before
+
+
+def test_an_export_leaves_nothing_but_the_version_and_the_configuration(tmp_path: Path) -> None:
+    version_dir = write_translator(tmp_path)
+    assert sorted(path.name for path in version_dir.parent.iterdir()) == ["1", "config.pbtxt"]
+    assert sorted(path.name for path in version_dir.iterdir()) == ["manifest.json", "model.pt"]
+
+
+@pytest.mark.parametrize("module", [Fickle(), Broken()])
+def test_a_module_that_torchscript_does_not_repeat_is_refused_and_leaves_nothing(
+    tmp_path: Path, module: nn.Module
+) -> None:
+    with pytest.raises(ExportError, match="differs from the trained module"):
+        export_translator(module, FACTS, tmp_path / "repository")
+    assert not (tmp_path / "repository").exists()
+
+
+def test_a_failure_half_way_leaves_what_was_there(tmp_path: Path) -> None:
+    same_space = replace(FACTS, target=SOURCE)
+    with pytest.raises(ValueError, match="same space"):
+        export_translator(RandomLinear(SOURCE.dim, SOURCE.dim, 0), same_space, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    version_dir = write_translator(tmp_path)
+    with pytest.raises(ValueError, match="same space"):
+        export_translator(RandomLinear(SOURCE.dim, SOURCE.dim, 0), same_space, tmp_path)
+    assert sorted(path.name for path in version_dir.parent.iterdir()) == ["1", "config.pbtxt"]
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FACTS.id).write_text("a file, not a folder")
+    with pytest.raises(ExportError, match="cannot be written"):
+        write_translator(tmp_path)
+
+
+def test_the_generated_configuration_is_tritons(tmp_path: Path) -> None:
+    config = model_config_pb2.ModelConfig()
+    text_format.Parse((write_translator(tmp_path).parent / "config.pbtxt").read_text(), config)
+    assert (config.platform, config.max_batch_size) == ("pytorch_libtorch", BATCH_ROWS_MAX)
+    (given,), (answered,) = config.input, config.output
+    assert (given.name, list(given.dims)) == ("FEATURE", [SOURCE.dim])
+    assert (answered.name, list(answered.dims)) == ("FEATURE", [TARGET.dim])
+    assert given.data_type == answered.data_type == model_config_pb2.TYPE_FP32
+    queue = config.dynamic_batching
+    assert queue.max_queue_delay_microseconds > 0
+    assert queue.default_queue_policy.max_queue_size > 0
+    assert not config.instance_group, "the kind is left to the machine: GPU where there is one"
+    assert config.version_policy.WhichOneof("policy_choice") == "latest"
