@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -131,7 +132,7 @@ def load(out: Path) -> tuple[Translator, FittedFacts]:
         )
         translator = empty_translator(facts.method, facts.source.dim, facts.target.dim)
         translator.load_state_dict(torch.load(out / WEIGHTS_FILE, weights_only=True))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, UnpicklingError) as error:
         raise DataError(str(out), f"no finished fit ({FACTS_FILE} and {WEIGHTS_FILE})") from error
     return translator.eval(), facts
 

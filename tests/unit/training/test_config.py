@@ -1,0 +1,101 @@
+"""Settings: the shipped ones load, everything else is refused by file and key."""
+
+from pathlib import Path
+
+import pytest
+
+import training
+from contract.manifest import Method
+from training.config import FitConfig, load_config, load_configs
+from training.errors import ConfigError
+from training.methods.registry import METHODS
+
+SHIPPED = sorted((Path(training.__file__).parent / "configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_available_method_ships_settings(method: Method) -> None:
+    assert load_config(method).method == method
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_every_shipped_file_loads_by_its_path(file: Path) -> None:
+    method = Method(file.stem.removesuffix("-paper"))
+    assert load_config(method, file, seed=7).seed == 7
+
+
+def test_the_papers_settings_are_the_papers() -> None:
+    paper = load_config(Method.R3AN, next(file for file in SHIPPED if file.stem == "r3an-paper"))
+    assert (paper.optimizer, paper.learning_rate, paper.momentum, paper.weight_decay) == ("sgd", 0.08, 0.9, 1e-3)
+    assert (paper.batch_rows, paper.iterations, paper.milestones) == (512, 200_000, (60_000, 100_000, 140_000))
+    assert (paper.step, paper.average_decay, paper.mix_faces) == ("sequential", 0.0, False)
+
+
+def test_a_file_states_only_differences(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('method = "fc"\niterations = 7\n')
+    assert load_config(Method.FC, file) == FitConfig(method=Method.FC, iterations=7)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('method = "fc"\nlearning_rat = 1.0\n', "learning_rat: "),
+        ('method = "r3an"\n', "is for r3an, not fc"),
+        ('method = "magic"\n', "method: "),
+        ("iterations = 5\n", "method: "),
+        ('method = "fc"\niterations = 0\n', "iterations: "),
+        ('method = "fc"\nbatch_rows = 1\n', "batch_rows: "),
+        ('method = "fc"\nlearning_rate = -1.0\n', "learning_rate: "),
+        ('method = "fc"\nlearning_rate = "fast"\n', "learning_rate: "),
+        ('method = "fc"\naverage_decay = 1.0\n', "average_decay: "),
+        ('method = "fc"\nseed = -1\n', "seed: "),
+        ('method = "fc"\nmilestones = ["soon"]\n', "milestones: 0: "),
+        ('method = "fc"\nstep = "both"\n', "step: "),
+        ("method = \n", "not TOML"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_line_by_file_and_key(tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load_config(Method.FC, file)
+    assert str(refused.value).startswith(f"{file}: {reason}"), str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_settings_that_learn_nothing_are_refused() -> None:
+    weights = dict.fromkeys(
+        ("reconstruction_weight", "adversarial_weight", "representation_weight", "regression_weight"), 0.0
+    )
+    with pytest.raises(ValueError, match="nothing to learn"):
+        FitConfig.model_validate({"method": Method.R3AN} | weights)
+    assert FitConfig.model_validate({"method": Method.R3AN} | weights | {"regression_weight": 1.0})
+
+
+def test_a_missing_or_unreadable_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b'method = "\xe9"')
+    for file, reason in [
+        (tmp_path / "none.toml", "no readable configuration"),
+        (tmp_path, "no readable configuration"),
+        (tmp_path / "latin.toml", "not TOML"),
+    ]:
+        with pytest.raises(ConfigError, match=reason):
+            load_config(Method.FC, file)
+
+
+def test_several_methods_take_their_own_file_or_the_shipped_one(tmp_path: Path) -> None:
+    file = tmp_path / "quick.toml"
+    file.write_text('method = "fc"\niterations = 7\n')
+    affine, fc = load_configs(["affine", "fc"], [file], seed=3)
+    assert (affine.method, fc.iterations, affine.seed, fc.seed) == ("affine", 7, 3, 3)
+    with pytest.raises(ConfigError, match="no method 'magic'"):
+        load_configs(["magic"], [], seed=0)
+    with pytest.raises(ConfigError, match="is for none of affine"):
+        load_configs(["affine"], [file], seed=0)
+
+
+def test_the_manifest_gets_every_setting_as_plain_values() -> None:
+    facts = FitConfig(method=Method.FC, milestones=(3, 5)).facts()
+    assert set(facts) == set(FitConfig.model_fields)
+    assert (facts["milestones"], facts["method"]) == ([3, 5], "fc")
