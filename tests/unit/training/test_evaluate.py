@@ -25,6 +25,17 @@ def faces(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return source, RandomLinear(SOURCE.dim, TARGET.dim, 0)(torch.from_numpy(source)).numpy()
 
 
+def by_hand(
+    probes: np.ndarray, names: np.ndarray, gallery: np.ndarray, owners: np.ndarray
+) -> dict[str, dict[str, object]]:
+    """The judgement as `evaluate` prints it; three of its rates need more than 40 searches."""
+    judged = judge(probes, names, gallery, owners).model_dump(mode="json")
+    return judged | {
+        "tar_at_far": judged["tar_at_far"] | {"1e-4": None},
+        "fnir_at_fpir": {"0.01": None, "0.003": None},
+    }
+
+
 def write(file: Path, identities: np.ndarray, **columns: np.ndarray) -> Path:
     named = {name.replace("_", "-"): vectors(features) for name, features in columns.items()}
     pq.write_table(pa.table({"identity": pa.array(identities, pa.int32()), **named}), file)
@@ -56,10 +67,10 @@ def test_translated_and_native_probes_are_judged_as_by_hand(translator: Path, pr
     shown, enrolled = faces(1), faces(2)
     names = owners[:SUBJECTS]
     # The translator is the very map that made the target features, so its probes are the native ones.
-    by_target = judge(shown[1][:SUBJECTS], names, enrolled[1], owners).model_dump(mode="json")
+    by_target = by_hand(shown[1][:SUBJECTS], names, enrolled[1], owners)
     assert found["translated"] == by_target
     assert found["target_native"] == by_target
-    assert found["source_native"] == judge(shown[0][:SUBJECTS], names, enrolled[0], owners).model_dump(mode="json")
+    assert found["source_native"] == by_hand(shown[0][:SUBJECTS], names, enrolled[0], owners)
     assert 0.2 < found["translated"]["rank_1"]["value"] < found["source_native"]["rank_1"]["value"]
     counts = {key: found[key] for key in ("probes", "gallery", "gallery_subjects", "distractors")}
     assert counts == {"probes": 40, "gallery": 70, "gallery_subjects": 40, "distractors": 30}
