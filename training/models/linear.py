@@ -69,8 +69,10 @@ def solve_ridge(moments: Moments, ridge: float) -> tuple[Matrix, Matrix]:
 
 
 def solve_procrustes(moments: Moments) -> tuple[Matrix, Matrix]:
-    """The (semi-)orthogonal map nearest to the pairs (Schönemann, 1966), with one scale; weight [ds, dt], bias [dt].
+    """The orthogonal map nearest to the pairs (Schönemann, 1966), with one scale; weight [ds, dt], bias [dt].
 
+    Of unequal dimensions it is the semi-orthogonal map whose products with the targets sum highest, which is then not
+    quite the nearest: that one has no closed form.
     The scale matters because the bias is added after it, before normalisation.
     """
     u, singular, vt = np.linalg.svd(moments.source_target, full_matrices=False)
