@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from torch import Tensor
 from torch.autograd import backward
-from torch.optim import Optimizer
 
 from training.losses import (
     adversarial_loss,
@@ -18,6 +18,31 @@ from training.losses import (
 from training.models.discriminator import Discriminator
 from training.models.extractor import Extractor
 from training.models.generator import Generator
+
+
+class Optimizer(Protocol):
+    """What a step needs of an optimiser, and a training of its state: torch's have it."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters, each with its rate `lr`."""
+        ...
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget gradients."""
+        ...
+
+    def step(self) -> Any:  # noqa: ANN401 - torch's returns what a closure returned
+        """Update the parameters from their gradients."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

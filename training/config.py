@@ -21,8 +21,9 @@ class FitConfig(BaseModel):
 
     iterations: int = Field(default=1000, ge=1, le=10_000_000)
     batch_rows: int = Field(default=128, ge=2, le=8192)
-    optimizer: Literal["sgd", "adamw"] = "adamw"
+    optimizer: Literal["sgd", "adamw", "muon"] = "adamw"
     learning_rate: float = Field(default=2e-3, gt=0, le=10)
+    matrix_learning_rate: float = Field(default=0.02, gt=0, le=10)  # of `muon`, for convolution kernels
     schedule: Literal["cosine", "steps"] = "cosine"
     milestones: tuple[int, ...] = Field(default=(), strict=False)  # iterations at which `steps` divides the rate by 10
     warmup_iterations: int = Field(default=0, ge=0)

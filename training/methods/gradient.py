@@ -4,10 +4,12 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, AdamW
 from torch.optim.swa_utils import AveragedModel
 
+from training.algorithm1 import Optimizer
 from training.config import FitConfig
+from training.methods.muon import MuonAdamW
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -19,6 +21,9 @@ def make_optimizer(parameters: list[nn.Parameter], config: FitConfig) -> Optimiz
     """The configured optimiser over all parameters."""
     if config.optimizer == "sgd":
         return SGD(parameters, config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay)
+    if config.optimizer == "muon":
+        rates = {"rate": config.learning_rate, "matrix_rate": config.matrix_learning_rate}
+        return MuonAdamW(parameters, **rates, weight_decay=config.weight_decay)
     return AdamW(parameters, config.learning_rate, betas=(config.momentum, 0.999), weight_decay=config.weight_decay)
 
 
@@ -32,9 +37,9 @@ def learning_rate(config: FitConfig, iteration: int) -> float:
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Apply a rate to all parameter groups."""
+    """Apply a rate to all parameter groups, to each by its factor."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("rate_factor", 1.0)
 
 
 class Average:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.optim.swa_utils import update_bn
 
-from training.algorithm1 import Batch, Players, Weights, fused_step, sequential_step
+from training.algorithm1 import Batch, Optimizer, Players, Weights, fused_step, sequential_step
 from training.errors import DataError
 from training.loop import Losses
 from training.methods.base import Batches, Fit, Rows, chunks, preparation
@@ -107,7 +107,7 @@ class R3ANLearner:
         for optimizer, saved in zip(self._optimizers(), state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
 
-    def _optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+    def _optimizers(self) -> tuple[Optimizer, ...]:
         p = self.players
         return p.generator_optimizer, p.extractor_optimizer, p.discriminator_optimizer
 
