@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from contract.spaces import NAME_PATTERN
 from service.access import KeyRecord, KeysFile, KeysFileError, Scope, create_key, read_keys, write_keys
 from service.app import create_app
+from service.http_protocol import bounded_protocol
 from service.logs import configure_logs
 from service.settings import Environment, Settings
 
@@ -46,7 +47,7 @@ def serve() -> None:
             host=settings.host,
             port=settings.port,
             loop="uvloop",
-            http="httptools",
+            http=bounded_protocol(settings.connections_max),
             ws="none",
             log_config=None,
             access_log=False,  # it would write query strings and paths; the gateway logs routes itself

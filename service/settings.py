@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     body_bytes_max: int = Field(16 * 1024**2, ge=1024, le=256 * 1024**2, description="Bytes of a request body.")
     rows_max: int = Field(4096, ge=1, le=65_536, description="Features in one request.")
     rows_in_flight_max: int = Field(32_768, ge=1, le=1_048_576, description="Features being translated at once.")
+    connections_max: int = Field(
+        512,
+        ge=1,
+        le=65_536,
+        description="Connections held at once; further ones are closed. Each takes a file descriptor.",
+    )
     requests_in_flight_max: int = Field(256, ge=1, le=65_536, description="Requests being served at once.")
     timeout_ms: int = Field(10_000, ge=10, le=600_000, description="Time a request may take, its body included.")
 
@@ -73,4 +79,6 @@ class Settings(BaseSettings):
             raise ValueError("outside development R3AN_API_KEYS_FILE must name a file of API keys")
         if self.rows_in_flight_max < self.rows_max:
             raise ValueError("R3AN_ROWS_IN_FLIGHT_MAX must not be below R3AN_ROWS_MAX")
+        if self.connections_max < self.requests_in_flight_max:
+            raise ValueError("R3AN_CONNECTIONS_MAX must not be below R3AN_REQUESTS_IN_FLIGHT_MAX")
         return self

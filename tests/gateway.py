@@ -12,9 +12,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.http_protocol import bounded_protocol
 from service.settings import EngineKind, Environment, Settings
 
 START_TIMEOUT_S = 60.0
+CONNECTIONS_MAX = 512
 
 
 def development_settings(directory: Path, **changes: object) -> Settings:
@@ -31,11 +33,10 @@ def development_settings(directory: Path, **changes: object) -> Settings:
 
 
 @contextmanager
-def running_app(app: FastAPI) -> Iterator[str]:
+def running_app(app: FastAPI, connections_max: int = CONNECTIONS_MAX) -> Iterator[str]:
     """Serve an application over real HTTP; yields its base URL."""
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, http="httptools", ws="none", log_config=None, access_log=False
-    )
+    protocol = bounded_protocol(connections_max)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=protocol, ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="gateway")
     thread.start()
