@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from service.engines.base import Engine
@@ -10,6 +10,7 @@ from service.galleries.base import GalleryStore
 from service.live_catalog import LiveCatalog
 
 KEPT_S = 1.0
+TIMEOUT_S = 3.0  # a part that does not say by then that it is ready is not
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,17 @@ class ReadinessCheck:
         """The state of at most one second ago."""
         async with self._lock:
             if self._last is None or self._clock() - self._last[0] >= KEPT_S:
-                engine, galleries = await asyncio.gather(self._engine.ready(), self._galleries.ready())
+                engine, galleries = await asyncio.gather(
+                    _in_time(self._engine.ready()), _in_time(self._galleries.ready())
+                )
                 state = Readiness(bool(self._catalog.current.translators), engine, galleries)
                 self._last = self._clock(), state
             return self._last[1]
+
+
+async def _in_time(ready: Awaitable[bool]) -> bool:
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await ready
+    except TimeoutError:
+        return False

@@ -100,18 +100,19 @@ def parse_json(body: bytes) -> object:
         raise MalformedBodyError(f"not JSON: line {error.lineno} column {error.colno}") from None
 
 
-def validate(model: type[Model], value: object, *, strict: bool = True) -> Model:
-    """`value` as a pydantic model.
+def validate(model: type[Model], value: object, *, strict: bool = True, row: int | None = None) -> Model:
+    """`value`, which is that of a row where it is one of many, as a pydantic model.
 
     Raises:
-        MalformedBodyError: with the first field, its row if it lies in a list, and the reason, without the value.
+        MalformedBodyError: with the row, the first field and the reason, without the value.
     """
     try:
         return model.model_validate(value, strict=strict)
     except ValidationError as error:
-        reasons = error.errors(include_url=False, include_input=False)
-        row = next((part for part in reasons[0]["loc"] if isinstance(part, int)), None)
-        raise MalformedBodyError(first_reason(reasons), row=row) from None
+        where = "" if row is None else f"row {row}: "
+        raise MalformedBodyError(
+            where + first_reason(error.errors(include_url=False, include_input=False)), row=row
+        ) from None
 
 
 async def read_feature_body(request: Request, model: type[Model], bytes_max: int, deadline: Deadline) -> Model:

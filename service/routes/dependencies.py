@@ -1,5 +1,6 @@
 """What routes ask for: the gateway's parts, a scope, a place among the requests in flight, the deadline."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,6 +11,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from service.access import Access, Scope
 from service.bounds import Deadline, InFlight
 from service.engines.base import Engine
+from service.errors import DeadlineExceededError
 from service.galleries.base import GalleryStore
 from service.identification import Identification
 from service.live_catalog import LiveCatalog
@@ -18,6 +20,9 @@ from service.readiness import ReadinessCheck
 from service.settings import Settings
 from service.timings import Timings
 from service.translation import Translation
+
+# The engine and the store keep the deadline themselves and say which of them was late; this is for all else.
+GRACE_S = 0.25
 
 _bearer = HTTPBearer(auto_error=False, description="`Authorization: Bearer r3an_<id>_<secret>`")
 _api_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="`X-API-Key: r3an_<id>_<secret>`")
@@ -61,12 +66,6 @@ def requires(scope: Scope | None) -> Callable[..., Awaitable[None]]:
     return authorize
 
 
-async def admitted(parts: PartsDependency) -> AsyncIterator[None]:
-    """Hold a place among the requests in flight. Raises OverloadedError when there is none."""
-    with parts.requests.hold(1):
-        yield
-
-
 def get_timings(request: Request) -> Timings:
     """Where a route notes what took time; sent as Server-Timing."""
     timings: Timings = request.state.timings
@@ -82,3 +81,17 @@ def get_deadline(parts: PartsDependency, timings: TimingsDependency) -> Deadline
 
 
 DeadlineDependency = Annotated[Deadline, Depends(get_deadline)]
+
+
+async def _admit(parts: PartsDependency, deadline: DeadlineDependency) -> AsyncIterator[None]:
+    with parts.requests.hold(1):
+        try:
+            async with asyncio.timeout(deadline.remaining_ms() / 1000 + GRACE_S):
+                yield
+        except TimeoutError:
+            raise DeadlineExceededError("the request was not answered before the deadline") from None
+
+
+# A place among the requests in flight until the deadline, which ends whatever the route then waits for. OverloadedError
+# when there is no place. Until the answer is made, not until it is sent: a slow reader is the server's to bear.
+admitted = Depends(_admit, scope="function")

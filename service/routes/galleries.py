@@ -1,10 +1,10 @@
 """/galleries: create, describe, enrol, read, delete."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from contract.spaces import Name, RecordId
 from service.access import Scope
@@ -38,11 +38,20 @@ class FaceBody(BaseModel):
     subject: RecordId
 
 
+def _list(value: object) -> object:
+    if isinstance(value, list):
+        return value
+    raise ValueError("a list is expected")
+
+
 class EnrolBody(FeatureBody):
     """Features to enrol, and for each the face it is of, in the same order."""
 
+    # Judged one by one once their number is known to be allowed: pydantic would collect an error for each of millions.
     faces: Annotated[
-        list[FaceBody], WithJsonSchema({"type": "array", "minItems": 1, "items": FaceBody.model_json_schema()})
+        list[Any],
+        PlainValidator(_list),
+        WithJsonSchema({"type": "array", "minItems": 1, "items": FaceBody.model_json_schema()}),
     ]
 
 
@@ -108,9 +117,9 @@ GalleryName = Annotated[Name, Path(description="Name of the gallery.")]
 FaceId = Annotated[RecordId, Path(description="Id of the face.")]
 Subject = Annotated[RecordId, Path(description="Id of the subject.")]
 
-reading = [Depends(requires(Scope.SEARCH)), Depends(admitted)]
-enrolling = [Depends(requires(Scope.ENROL)), Depends(admitted)]
-administering = [Depends(requires(Scope.ADMIN)), Depends(admitted)]
+reading = [Depends(requires(Scope.SEARCH)), admitted]
+enrolling = [Depends(requires(Scope.ENROL)), admitted]
+administering = [Depends(requires(Scope.ADMIN)), admitted]
 
 router = APIRouter(prefix="/galleries", tags=["galleries"], responses=problems(400, 401, 403, 429, 503))
 
@@ -226,12 +235,13 @@ def _describe(info: GalleryInfo) -> GalleryAnswer:
     )
 
 
-def _faces(bodies: Sequence[FaceBody], rows: int) -> list[Face]:
-    if len(bodies) != rows:
-        raise MalformedBodyError(f"faces: {len(bodies)} where features has {rows}")
-    seen: set[str] = set()
-    for row, body in enumerate(bodies):
-        if body.face_id in seen:
+def _faces(raw: Sequence[Any], rows: int) -> list[Face]:
+    if len(raw) != rows:
+        raise MalformedBodyError(f"faces: {len(raw)} where features has {rows}")
+    faces: dict[str, Face] = {}
+    for row, value in enumerate(raw):
+        body = validate(FaceBody, value, row=row)
+        if body.face_id in faces:
             raise MalformedBodyError(f"row {row}: its face_id stands in the request before", row=row)
-        seen.add(body.face_id)
-    return [Face(body.face_id, body.subject) for body in bodies]
+        faces[body.face_id] = Face(body.face_id, body.subject)
+    return list(faces.values())

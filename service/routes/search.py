@@ -76,7 +76,7 @@ router = APIRouter(tags=["search"])
 @router.post(
     "/search",
     summary="Find probes of one feature space in a gallery of another",
-    dependencies=[Depends(requires(Scope.SEARCH)), Depends(admitted)],
+    dependencies=[Depends(requires(Scope.SEARCH)), admitted],
     openapi_extra=request_body(SearchBody, "gallery", "top_k", "min_similarity", "max_fmr"),
     responses={200: {"model": SearchAnswer}, **problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)},
 )

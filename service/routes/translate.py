@@ -66,7 +66,7 @@ router = APIRouter(tags=["translate"])
 @router.post(
     "/translate",
     summary="Translate features from one feature space into another",
-    dependencies=[Depends(requires(Scope.TRANSLATE)), Depends(admitted)],
+    dependencies=[Depends(requires(Scope.TRANSLATE)), admitted],
     openapi_extra=request_body(TranslateBody, "target_model"),
     responses={
         200: {"model": TranslateAnswer, "content": {OCTET_STREAM: {"schema": {"type": "string", "format": "binary"}}}},

@@ -1,7 +1,10 @@
 """Bounds over real HTTP: bodies, requests and rows in flight, deadlines, clients that go away."""
 
 import json
+import os
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +13,9 @@ import httpx
 import pytest
 
 from deploy.process import wait_until
+from deploy.redis.start import RedisServer
 from tests.gateway import development_settings, running_gateway
-from tests.repository import SOURCE, write_translator
+from tests.repository import SOURCE, TARGET, write_translator
 
 DEADLINE_S = 60
 BODY = {"source_model": SOURCE.id, "features": [[1.0] * SOURCE.dim]}
@@ -103,3 +107,48 @@ def test_the_gateway_reports_what_it_did(tmp_path: Path) -> None:
         assert metric(client, "r3an_translated_rows_total", **labels) == 3
         assert metric(client, "r3an_request_rows_sum", route="/translate") == 3
         assert metric(client, "r3an_engine_duration_seconds_count", **labels) == 1
+
+
+@contextmanager
+def stopped(server: RedisServer) -> Iterator[None]:
+    """The server holds its connections and answers nothing."""
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+
+
+def test_no_route_waits_longer_than_the_deadline_for_a_store_that_hangs(tmp_path: Path) -> None:
+    probe = {"source_model": TARGET.id, "gallery": "staff", "features": [[1.0] * TARGET.dim]}
+    with (
+        RedisServer() as redis,
+        gateway(tmp_path, timeout_ms=500, gallery_store="redis", redis_url=redis.url) as client,
+    ):
+        client.put("/galleries/staff", json={"model": TARGET.id}).raise_for_status()
+        with stopped(redis):
+            for method, path, body in [
+                ("GET", "/galleries", None),
+                ("GET", "/galleries/staff", None),
+                ("PUT", "/galleries/staff", {"model": TARGET.id}),
+                ("DELETE", "/galleries/staff/faces/a", None),
+                ("POST", "/search", probe),
+            ]:
+                started = time.monotonic()
+                answer = client.request(method, path, json=body)
+                assert answer.status_code in {503, 504}, path
+                assert time.monotonic() - started < 5, path
+        wait_until(lambda: client.get("/galleries/staff").status_code == 200, DEADLINE_S, "the store")
+
+
+def test_malformed_faces_in_any_number_cost_no_more_than_their_bytes(tmp_path: Path) -> None:
+    with gateway(tmp_path) as client:
+        client.put("/galleries/staff", json={"model": TARGET.id}).raise_for_status()
+        body = {"source_model": TARGET.id, "features": [[1.0] * TARGET.dim]}
+        # Each face once cost an error object of a kilobyte, and a second for every few ten thousand.
+        faces = [{"a": 1}] * 1_000_000
+        started = time.monotonic()
+        answer = client.post("/galleries/staff/faces", json=body | {"faces": faces})
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+        assert answer.json()["detail"] == "faces: 1000000 where features has 1"
+        assert time.monotonic() - started < 10
