@@ -6,7 +6,9 @@ protects secrets that people choose, and nobody can enumerate 2^256; a fast one 
 
 import hmac
 import math
+import os
 import secrets
+import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -92,11 +94,19 @@ def read_keys(file: Path) -> KeysFile:
 
 
 def write_keys(keys: KeysFile, file: Path) -> None:
-    """Replace the keys file whole; readable by its owner only."""
+    """Replace the keys file whole: a new one is readable by its owner only, an old one keeps owner and mode."""
     staged = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     staged.touch(mode=0o600, exist_ok=False)
-    staged.write_text(keys.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    staged.replace(file)
+    try:
+        staged.write_text(keys.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        if file.exists():
+            before = file.stat()
+            staged.chmod(stat.S_IMODE(before.st_mode))
+            if os.geteuid() == 0:  # root manages the keys of a gateway that is not root, which must read them on
+                os.chown(staged, before.st_uid, before.st_gid)
+        staged.replace(file)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 @dataclass(slots=True)

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -88,8 +89,10 @@ async def _open_parts(settings: Settings, metrics: Metrics, access: Access) -> A
             identification=Identification(translation, galleries, catalog, metrics),
             readiness=ReadinessCheck(catalog, engine, galleries),
         )
-        watch = asyncio.create_task(_keep_current(parts))
-        stack.push_async_callback(_cancel, watch)
+        # Apart, so that a revoked key does not wait for an engine that hangs.
+        for look in (partial(_look_at_repository, parts), partial(_look_at_keys, parts)):
+            watch = asyncio.create_task(_keep_looking(look, settings.reload_interval_s))
+            stack.push_async_callback(_cancel, watch)
         yield parts
 
 
@@ -110,16 +113,26 @@ async def _open_galleries(settings: Settings) -> GalleryStore:
     return await asyncio.to_thread(LocalGalleries.open, settings.gallery_dir, **bounds)
 
 
-async def _keep_current(parts: Parts) -> None:
-    """Look at the repository, the engine and the keys file now and then, until cancelled."""
+async def _keep_looking(look: Callable[[], Awaitable[None]], interval_s: float) -> None:
+    """Look now and then, until cancelled; one look that fails is no reason not to look again."""
     while True:
-        await asyncio.sleep(parts.settings.reload_interval_s)
-        with suppress(CatalogError):  # logged and counted where it arose; the catalogue of before serves on
-            await parts.catalog.reload()
+        await asyncio.sleep(interval_s)
         try:
-            await asyncio.to_thread(parts.access.reload)
-        except KeysFileError as error:
-            logger.error("API keys refused: %s", error)  # noqa: TRY400 - one line; the reason says all
+            await look()
+        except Exception:
+            logger.exception("unforeseen failure of a look at what may have changed")
+
+
+async def _look_at_repository(parts: Parts) -> None:
+    with suppress(CatalogError):  # logged and counted where it arose; the catalogue of before serves on
+        await parts.catalog.reload()
+
+
+async def _look_at_keys(parts: Parts) -> None:
+    try:
+        await asyncio.to_thread(parts.access.reload)
+    except KeysFileError as error:
+        logger.error("API keys refused: %s", error)  # noqa: TRY400 - one line; the reason says all
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

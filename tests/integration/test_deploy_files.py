@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 JSON_OVERHEAD = 5  # docs/operations.md
+MADE_BY_THE_OPERATOR = {"./model_repository", "./secrets/keys"}
 VARIABLE = re.compile(r"\bR3AN_[A-Z_]+")
 
 
@@ -41,9 +42,17 @@ def test_the_gateway_of_compose_has_valid_settings(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(name, value)
     settings = Settings()
     assert settings.environment == "production"
-    assert settings.api_keys_file == Path("/run/secrets/api_keys")
+    assert settings.api_keys_file == Path("/run/secrets/keys/api_keys.json")
     bodies_bytes = JSON_OVERHEAD * settings.requests_in_flight_max * settings.body_bytes_max
     assert bodies_bytes < bytes_of(SERVICES["gateway"]["mem_limit"])
+
+
+def test_the_gateway_of_compose_sees_keys_that_are_replaced() -> None:
+    mounts = [volume.split(":") for volume in SERVICES["gateway"]["volumes"]]
+    file = Path(SERVICES["gateway"]["environment"]["R3AN_API_KEYS_FILE"])
+    # A file that is replaced by another stays what it was inside a container that has it, and not its folder, mounted.
+    assert [target for source, target, _ in mounts if source == "./secrets/keys"] == [str(file.parent)]
+    assert "secrets" not in SERVICES["gateway"]
 
 
 def test_redis_may_grow_no_further_than_its_container() -> None:
@@ -77,7 +86,7 @@ def test_compose_mounts_and_builds_what_exists() -> None:
     for service in SERVICES.values():
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0]
-            known = source in COMPOSE["volumes"] or source == "./model_repository" or (ROOT / source).exists()
+            known = source in COMPOSE["volumes"] or source in MADE_BY_THE_OPERATOR or (ROOT / source).exists()
             assert known, source
         if build := service.get("build"):
             assert (ROOT / build.get("dockerfile", "Dockerfile")).is_file()

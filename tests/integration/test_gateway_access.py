@@ -1,5 +1,6 @@
 """API keys over real HTTP: each route asks for its scope, quotas hold, changes count without a restart."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from fastapi.routing import APIRoute
 from deploy.process import wait_until
 from service.access import KeysFile, Scope, create_key, read_keys, write_keys
 from service.routes.table import ROUTERS
+from service.settings import EngineKind
 from tests.gateway import development_settings, running_gateway
 from tests.repository import SOURCE, write_translator
 
@@ -119,6 +121,28 @@ def test_a_quota_is_answered_with_429_and_when_to_come_back(tmp_path: Path) -> N
         answer = client.get("/info", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (429, "quota-exceeded")
     assert 90 <= int(answer.headers["retry-after"]) <= 100
+
+
+def test_a_key_is_revoked_although_the_engine_hangs(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    key, record = create_key("late", [Scope.ADMIN])
+    _, other = create_key("other", [Scope.ADMIN])
+    write_keys(KeysFile(keys=(record, other)), file)
+    repository = tmp_path / "model_repository"
+    repository.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never answers
+        engine = {"engine": EngineKind.TRITON, "triton_url": f"127.0.0.1:{silent.getsockname()[1]}"}
+        with running_gateway(development_settings(tmp_path, api_keys_file=file, **engine)) as client:
+            write_translator(repository)
+            silent.settimeout(DEADLINE_S)
+            with silent.accept()[0]:  # the gateway is asking the engine to take the translator
+                assert client.get("/models", headers={"X-API-Key": key}).status_code == 200
+                write_keys(KeysFile(keys=(other,)), file)
+                wait_until(
+                    lambda: client.get("/models", headers={"X-API-Key": key}).status_code == 401,
+                    DEADLINE_S,
+                    "the key to be revoked",
+                )
 
 
 def test_new_and_revoked_keys_count_without_a_restart_and_a_broken_file_changes_nothing(

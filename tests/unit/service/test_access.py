@@ -1,5 +1,6 @@
 """API keys: what is kept, who passes, how often."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -24,6 +25,22 @@ def issue(file: Path, id: str, *scopes: Scope, requests_per_second: float | None
     before = read_keys(file).keys if file.exists() else ()
     write_keys(KeysFile(keys=(*before, record)), file)
     return key
+
+
+def test_a_replaced_file_stays_readable_to_whom_it_was(file: Path) -> None:
+    issue(file, "one", Scope.SEARCH)
+    file.chmod(0o640)
+    issue(file, "two", Scope.SEARCH)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_root_leaves_the_file_to_its_owner(file: Path) -> None:
+    issue(file, "one", Scope.SEARCH)
+    os.chown(file, 10001, 10001)
+    issue(file, "two", Scope.SEARCH)
+    assert (file.stat().st_uid, file.stat().st_gid) == (10001, 10001)
 
 
 @pytest.fixture
