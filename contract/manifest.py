@@ -141,6 +141,9 @@ def read_manifest(version_dir: Path) -> TranslatorManifest:
     """
     where = f"{version_dir.parent.name}/{version_dir.name}"
     manifest_file, model_file = version_dir / MANIFEST_FILE, version_dir / MODEL_FILE
+    for file in (manifest_file, model_file):
+        if file.exists() and not file.is_file():  # a pipe would be read for ever
+            raise ManifestError(f"{where}: {file.name} is no file")
     try:
         if manifest_file.stat().st_size > MANIFEST_BYTES_MAX:
             raise ManifestError(f"{where}: manifest exceeds {MANIFEST_BYTES_MAX} bytes")

@@ -1,5 +1,6 @@
 """What is served: an immutable index of verified manifests, and the reader that fills it from the repository."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Self
 
 from contract.errors import ManifestError
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, VERSION_MAX, TranslatorManifest, read_manifest
-from contract.spaces import FeatureSpace
+from contract.spaces import NAME_PATTERN, FeatureSpace
 from service.errors import CatalogError, MalformedBodyError, NoRouteError, UnknownModelError
 
 TRANSLATORS_MAX = 10_000
@@ -94,13 +95,14 @@ class Candidate:
 def scan(repository: Path) -> dict[str, tuple[Candidate, ...]]:
     """Translators and their versions, newest first, by names and file states alone.
 
-    Hidden folders and folders that are no canonical number are not versions; a folder without any is no translator.
+    Folders whose name no translator can have (hidden ones, a file system's `lost+found`) are passed over, as are those
+    that are no canonical number among versions; a folder without any version is no translator.
 
     Raises:
         CatalogError: the repository cannot be read, or holds more than 10,000 translators.
     """
     try:
-        folders = sorted(d for d in repository.iterdir() if d.is_dir() and not d.name.startswith("."))
+        folders = sorted(d for d in repository.iterdir() if re.fullmatch(NAME_PATTERN, d.name) and d.is_dir())
         found = {folder.name: _candidates(folder) for folder in folders}
     except OSError as error:
         raise CatalogError(f"{repository.name}: {error.strerror}") from error

@@ -78,8 +78,11 @@ class LiveCatalog:
         try:
             catalog = Catalog.of(served, refusals)
         except CatalogError:
-            self._retire(served, keep=before)
-            raise
+            if not before.translators:
+                self._retire(served, keep=before)
+                raise
+            catalog = _without_contradictions(before, served, refusals)
+            self._retire(served, keep=catalog)
         self.current = catalog
         self._retire(before.translators.values(), keep=catalog)
         self._report(before, catalog)
@@ -138,3 +141,17 @@ class LiveCatalog:
 
 def _key(manifest: TranslatorManifest) -> tuple[str, int]:
     return manifest.id, manifest.version
+
+
+def _without_contradictions(before: Catalog, found: list[TranslatorManifest], refusals: list[Refusal]) -> Catalog:
+    """What served and is still found, with each change that contradicts none of the rest; the others are refused."""
+    admitted = {manifest.id: before.translators[manifest.id] for manifest in found if manifest.id in before.translators}
+    for manifest in found:
+        changed = admitted | {manifest.id: manifest}
+        try:
+            Catalog.of(changed.values())
+        except CatalogError as error:
+            refusals.append(Refusal(manifest.id, manifest.version, str(error)))
+        else:
+            admitted = changed
+    return Catalog.of(admitted.values(), refusals)

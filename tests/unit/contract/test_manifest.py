@@ -79,6 +79,14 @@ def test_a_missing_file_is_named(version_dir: Path, file: str) -> None:
         read_manifest(version_dir)
 
 
+@pytest.mark.parametrize("file", [MANIFEST_FILE, MODEL_FILE])
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(version_dir: Path, file: str) -> None:
+    (version_dir / file).unlink()
+    os.mkfifo(version_dir / file)
+    with pytest.raises(ManifestError, match=f"{file} is no file"):
+        read_manifest(version_dir)
+
+
 def test_a_manifest_that_is_no_json_is_refused(version_dir: Path) -> None:
     (version_dir / MANIFEST_FILE).write_text("{")
     with pytest.raises(ManifestError, match="manifest: Invalid JSON"):

@@ -56,7 +56,8 @@ def test_two_dimensions_of_one_space_contradict_each_other() -> None:
 
 
 def test_versions_are_found_newest_first_and_nothing_else_is(tmp_path: Path) -> None:
-    for name in ("t/9", "t/10", "t/.export-x", "t/01", "t/x", "t/0", f"t/{2**31}", ".hidden/1", "empty"):
+    others = ("t/.export-x", "t/01", "t/x", "t/0", f"t/{2**31}", ".hidden/1", "lost+found/1", "empty")
+    for name in ("t/9", "t/10", *others):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "file").touch()
     (tmp_path / "t" / "config.pbtxt").touch()

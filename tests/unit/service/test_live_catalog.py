@@ -206,24 +206,44 @@ async def test_an_unload_that_fails_is_tried_again(world: World) -> None:
     assert world.engine.unloads == [(NAME, 1)]
 
 
-async def test_a_contradiction_leaves_the_catalogue_as_it_was_and_is_said_once(
+async def test_what_contradicts_is_refused_once_and_keeps_nothing_else_out(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_translator(world.repository)
     await world.catalog.reload()
-    served = world.catalog.current
     other = FeatureSpace(id=TARGET.id, dim=TARGET.dim + 1)
     write_translator(world.repository, FeatureSpace(id="another", dim=4), other)
+    write_translator(world.repository)
     with caplog.at_level(logging.ERROR):
-        with pytest.raises(CatalogError, match="17 and 16 dimensions"):
-            await world.catalog.reload()
         await world.catalog.reload()
-    assert world.catalog.current is served
-    assert caplog.text.count("catalogue refused") == 1
-    assert world.metric("r3an_catalog_reloads_total", outcome="refused") == 1
+        await world.catalog.reload()
+    assert world.version() == 2
+    assert world.refused() == [(1, f"{TARGET.id} has 17 and 16 dimensions")]
+    assert caplog.text.count("17 and 16 dimensions") == 1
     world.now_s = 10.0
     await world.catalog.reload()
-    assert world.engine.unloads == [(f"another--{TARGET.id}", 1)]
+    assert sorted(world.engine.unloads) == [(f"another--{TARGET.id}", 1), (NAME, 1)]
+
+
+async def test_a_version_that_contradicts_another_translator_leaves_the_one_before_it(world: World) -> None:
+    third = FeatureSpace(id="third-8", dim=8)
+    write_translator(world.repository)
+    write_translator(world.repository, third, TARGET)
+    await world.catalog.reload()
+    wider = FeatureSpace(id=TARGET.id, dim=TARGET.dim + 1)
+    write_translator(world.repository, SOURCE, wider)
+    await world.catalog.reload()
+    assert world.version() == 1
+    assert world.refused() == [(2, f"{TARGET.id} has 17 and 16 dimensions")]
+    assert set(world.catalog.current.translators) == {NAME, f"third-8--{TARGET.id}"}
+
+
+async def test_contradictions_from_the_start_are_no_catalogue(world: World) -> None:
+    write_translator(world.repository)
+    write_translator(world.repository, FeatureSpace(id="another", dim=4), FeatureSpace(id=TARGET.id, dim=17))
+    with pytest.raises(CatalogError, match="17 and 16 dimensions"):
+        await world.catalog.reload()
+    assert world.metric("r3an_catalog_reloads_total", outcome="refused") == 1
 
 
 async def test_a_repository_that_vanishes_leaves_the_catalogue_as_it_was(world: World) -> None:
