@@ -63,15 +63,16 @@ class RedisGalleries:
     async def create(self, gallery: str, space: FeatureSpace) -> bool:
         """Create a gallery; False if it exists in the same space."""
         await self._purge(gallery)
-        if await self._redis.script(scripts.REGISTER, [GALLERIES_KEY], gallery, self._galleries_max) == scripts.FULL:
-            raise GalleryLimitError(f"at most {self._galleries_max} galleries can be held")
         fresh = GalleryRecord.fresh(gallery, space)
-        created = bool(await self._redis.command("SET", fresh.key, fresh.value, "NX"))
-        record = fresh if created else await self._find(gallery)
+        keys = [fresh.key, GALLERIES_KEY]
+        answer = await self._redis.script(scripts.CREATE, keys, fresh.value, gallery, self._galleries_max)
+        if answer == scripts.FULL:
+            raise GalleryLimitError(f"at most {self._galleries_max} galleries can be held")
+        record = GalleryRecord.read(gallery, answer)
         if record.space != space:
             raise GallerySpaceMismatchError(f"the gallery holds the feature space {record.space.id}")
         await self._create_index(record)  # also where a crash came between record and index
-        return created
+        return record == fresh
 
     async def info(self, gallery: str) -> GalleryInfo:
         """Describe a gallery."""
@@ -93,9 +94,8 @@ class RedisGalleries:
 
     async def drop(self, gallery: str) -> None:
         """Delete a gallery with all faces. What a crash leaves undone, the next `drop` or `create` of it completes."""
-        keys = [GalleryRecord.key_of(gallery), GalleryRecord.dropped_key_of(gallery)]
-        dropped = await self._redis.script(scripts.DROP, keys)
-        await self._redis.command("SREM", GALLERIES_KEY, gallery)
+        keys = [GalleryRecord.key_of(gallery), GALLERIES_KEY, GalleryRecord.dropped_key_of(gallery)]
+        dropped = await self._redis.script(scripts.DROP, keys, gallery)
         await self._purge(gallery)
         if not dropped:
             raise UnknownGalleryError("no such gallery")
@@ -190,6 +190,14 @@ class RedisGalleries:
         except CommandRefusedError as error:
             if "already exists" not in str(error.__cause__):
                 raise
+        if await self._redis.command("GET", record.key) != record.value:
+            await self._drop_index(record)  # dropped meanwhile, when there may have been no index to drop yet
+
+    async def _drop_index(self, record: GalleryRecord) -> None:
+        try:
+            await self._redis.command("FT.DROPINDEX", record.index)
+        except CommandRefusedError:
+            logger.info("the index of a dropped gallery was gone already")
 
     async def _change(self, script: str, record: GalleryRecord, *arguments: str | int | bytes) -> int:
         keys = [record.key, record.faces_key, record.subjects_key]
@@ -205,10 +213,7 @@ class RedisGalleries:
         dropped_key = GalleryRecord.dropped_key_of(gallery)
         for value in await self._redis.command("SMEMBERS", dropped_key):
             record = GalleryRecord.read(gallery, value)
-            try:
-                await self._redis.command("FT.DROPINDEX", record.index)
-            except CommandRefusedError:
-                logger.info("the index of a dropped gallery was gone already")
+            await self._drop_index(record)
             keys = [record.faces_key, record.subjects_key]
             prefixes = (record.face_key(""), record.subject_key(""))
             while await self._redis.script(scripts.PURGE, keys, *prefixes, PURGE_FACES):

@@ -19,7 +19,7 @@ HALF = np.dtype("<f2")
 
 @dataclass(frozen=True, slots=True)
 class GalleryRecord:
-    """A gallery and where its parts lie. All its keys share the hash tag `{name}`: one node of a cluster.
+    """A gallery and where its parts lie. All its keys share the hash tag `{name}`; the names of all galleries do not.
 
     `incarnation` is new with every creation and part of every key: what is left of a dropped gallery never shows in
     the next of its name.

@@ -1,8 +1,9 @@
 """What must happen in Redis at once, as Lua: each script runs alone and reaches the append-only file whole or not.
 
-All keys of a script carry the gallery's hash tag, so that they lie on one node. KEYS: 1 the gallery, 2 its sorted set
-of face ids, 3 its number of subjects. ARGV: 1 the gallery's record as the caller has read it, 2 the prefix of face
-keys, 3 the prefix of subject keys. Who comes too late, the gallery being dropped or made anew, is answered GONE.
+Scripts over faces: KEYS: 1 the gallery, 2 its sorted set of face ids, 3 its number of subjects. ARGV: 1 the gallery's
+record as the caller has read it, 2 the prefix of face keys, 3 the prefix of subject keys. Who comes too late, the
+gallery being dropped or made anew, is answered GONE. Whatever deletes does so first: a full Redis refuses a script
+that begins by adding.
 """
 
 GONE = -1
@@ -62,13 +63,27 @@ end
 return #face_ids
 """
 
-# The gallery stops existing in one step; its keys are purged afterwards. KEYS: 1 the gallery, 2 what is to be purged.
-# Returns the dropped record, or nothing.
+# A gallery exists, is listed and takes its place in one step, and so it ends: apart, a drop between the two steps of a
+# creation would leave a gallery that no list shows. The two keys have two hash tags, hence one Redis and no cluster.
+# KEYS: 1 the gallery, 2 the names of all galleries. ARGV: 1 a fresh record, 2 the name, 3 the most galleries.
+# Returns the record that holds now, fresh or not, or FULL.
+CREATE = f"""
+local record = redis.call('GET', KEYS[1])
+if record then return record end
+if redis.call('SCARD', KEYS[2]) >= tonumber(ARGV[3]) then return {FULL} end
+redis.call('SADD', KEYS[2], ARGV[2])
+redis.call('SET', KEYS[1], ARGV[1])
+return ARGV[1]
+"""
+
+# The gallery's other keys are purged afterwards. KEYS: 1 the gallery, 2 the names of all galleries, 3 what is to be
+# purged. ARGV: 1 the name. Returns the dropped record, or nothing.
 DROP = """
 local record = redis.call('GET', KEYS[1])
 if not record then return false end
-redis.call('SADD', KEYS[2], record)
 redis.call('DEL', KEYS[1])
+redis.call('SREM', KEYS[2], ARGV[1])
+redis.call('SADD', KEYS[3], record)
 return record
 """
 
@@ -85,13 +100,4 @@ redis.call('ZREMRANGEBYRANK', KEYS[1], 0, ARGV[3] - 1)
 local remaining = redis.call('ZCARD', KEYS[1])
 if remaining == 0 then redis.call('DEL', KEYS[2]) end
 return remaining
-"""
-
-# KEYS: 1 the names of all galleries. ARGV: 1 the name, 2 the most galleries. Returns 1, or FULL.
-REGISTER = f"""
-if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then
-  if redis.call('SCARD', KEYS[1]) >= tonumber(ARGV[2]) then return {FULL} end
-  redis.call('SADD', KEYS[1], ARGV[1])
-end
-return 1
 """

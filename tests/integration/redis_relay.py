@@ -1,0 +1,79 @@
+"""A relay before a real Redis that can hold a command back, or lose an answer after Redis has carried it out."""
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+CHUNK_BYTES = 65_536
+
+
+class RedisRelay:
+    """Listens on loopback and passes on what it does not hold or lose. An asynchronous context manager."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = urlsplit(redis_url)
+        self._held = b""
+        self._lost = b""
+        self._connections: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.reached = asyncio.Event()  # a command is being held, or an answer was lost
+        self.released = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._server.close()
+        self.released.set()
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*self._connections)
+        await self._server.wait_closed()
+
+    @property
+    def url(self) -> str:
+        """URL for redis-py."""
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+
+    def hold(self, command: bytes) -> None:
+        """Keep the next command that contains these bytes until `released` is set."""
+        self._held = command
+
+    def lose(self, command: bytes) -> None:
+        """Close the connection in place of answering the next command that contains these bytes."""
+        self._lost = command
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        self._writers.add(writer)
+        redis_reader, redis_writer = await asyncio.open_connection(self._redis.hostname, self._redis.port)
+        answers = asyncio.create_task(self._pass_on_answers(redis_reader, writer))
+        try:
+            with suppress(ConnectionError):
+                while request := await reader.read(CHUNK_BYTES):
+                    if self._held and self._held in request:
+                        self._held = b""
+                        self.reached.set()
+                        await self.released.wait()
+                    redis_writer.write(request)
+                    if self._lost and self._lost in request:
+                        self._lost = b""
+                        answers.cancel()
+                        await redis_reader.read(CHUNK_BYTES)
+                        self.reached.set()
+                        break
+        finally:
+            answers.cancel()
+            for end in (writer, redis_writer):
+                end.close()
+
+    @staticmethod
+    async def _pass_on_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while answer := await reader.read(CHUNK_BYTES):
+                writer.write(answer)
