@@ -1,8 +1,9 @@
 """The shared gallery store: Redis with its Query Engine, FLAT FLOAT16, exact. Several gateways may use one Redis."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
-from typing import Self
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
@@ -27,11 +28,27 @@ from service.galleries.redis_records import (
     read_matches,
 )
 
+TIMEOUT_MS = 10_000
 STREAM_FACES = 1000
 PURGE_FACES = 500
 SPARE_CANDIDATES = 16  # beyond top_k: half precision may rank near-equals otherwise than their rescored similarity
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Operation = Callable[Concatenate["RedisGalleries", P], Coroutine[Any, Any, R]]
+
+
+def _bounded(operation: Operation[P, R]) -> Operation[P, R]:
+    """Bound all steps of an operation together: many, each just in time, would outlast any deadline."""
+
+    @wraps(operation)
+    async def bounded(self: "RedisGalleries", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        async with self._redis.operation():
+            return await operation(self, *args, **kwargs)
+
+    return bounded
 
 
 class RedisGalleries:
@@ -51,15 +68,16 @@ class RedisGalleries:
         self._examined = False
 
     @classmethod
-    async def open(cls, url: str, *, faces_max: int, galleries_max: int) -> Self:
+    async def open(cls, url: str, *, faces_max: int, galleries_max: int, timeout_ms: int = TIMEOUT_MS) -> Self:
         """A store on the Redis at `url`; one that cannot be reached yet is simply not ready.
 
-        `faces_max` bounds one gallery, `galleries_max` the store.
+        `faces_max` bounds one gallery, `galleries_max` the store, `timeout_ms` each operation; of `faces` each step.
         """
-        store = cls(RedisConnection.open(url), faces_max=faces_max, galleries_max=galleries_max)
+        store = cls(RedisConnection.open(url, timeout_ms / 1000), faces_max=faces_max, galleries_max=galleries_max)
         await store.ready()
         return store
 
+    @_bounded
     async def create(self, gallery: str, space: FeatureSpace) -> bool:
         """Create a gallery; False if it exists in the same space."""
         await self._purge(gallery)
@@ -74,12 +92,14 @@ class RedisGalleries:
         await self._create_index(record)  # also where a crash came between record and index
         return record == fresh
 
+    @_bounded
     async def info(self, gallery: str) -> GalleryInfo:
         """Describe a gallery."""
         record = await self._find(gallery)
         faces, subjects = await self._redis.commands([("ZCARD", record.faces_key), ("GET", record.subjects_key)])
         return GalleryInfo(record.name, record.space, faces, int(subjects or 0))
 
+    @_bounded
     async def list(self) -> list[GalleryInfo]:
         """All galleries, by name."""
         names = sorted(name.decode() for name in await self._redis.command("SMEMBERS", GALLERIES_KEY))
@@ -92,14 +112,16 @@ class RedisGalleries:
             for record, count, subject_count in zip(records, faces, subjects, strict=True)
         ]
 
+    @_bounded
     async def drop(self, gallery: str) -> None:
-        """Delete a gallery with all faces. What a crash leaves undone, the next `drop` or `create` of it completes."""
+        """Delete a gallery with all faces. What is left undone the next `drop`, with success, or `create` completes."""
         keys = [GalleryRecord.key_of(gallery), GALLERIES_KEY, GalleryRecord.dropped_key_of(gallery)]
         dropped = await self._redis.script(scripts.DROP, keys, gallery)
-        await self._purge(gallery)
-        if not dropped:
+        purged = await self._purge(gallery)
+        if not dropped and not purged:
             raise UnknownGalleryError("no such gallery")
 
+    @_bounded
     async def upsert(
         self, gallery: str, faces: Sequence[Face], features: Features, space: FeatureSpace | None = None
     ) -> int:
@@ -108,6 +130,7 @@ class RedisGalleries:
         check_space(record.space, features, space)
         return await self._change(scripts.UPSERT, record, self._faces_max, *face_arguments(faces, features))
 
+    @_bounded
     async def get(self, gallery: str, face_id: str) -> Face:
         """Read one face."""
         record = await self._find(gallery)
@@ -117,11 +140,13 @@ class RedisGalleries:
             raise UnknownFaceError("no such face in the gallery")
         return found[0]
 
+    @_bounded
     async def delete_face(self, gallery: str, face_id: str) -> None:
         """Delete one face."""
         if not await self._change(scripts.DELETE_FACE, await self._find(gallery), face_id):
             raise UnknownFaceError("no such face in the gallery")
 
+    @_bounded
     async def delete_subject(self, gallery: str, subject: str) -> int:
         """Delete all faces of a subject; returns how many."""
         deleted = await self._change(scripts.DELETE_SUBJECT, await self._find(gallery), subject)
@@ -129,6 +154,7 @@ class RedisGalleries:
             raise UnknownSubjectError("no such subject in the gallery")
         return deleted
 
+    @_bounded
     async def search(self, gallery: str, features: Features, top_k: int, space: FeatureSpace | None = None) -> Matches:
         """The top_k faces of each probe [N, d]; of more than 16 that tie for the last place, any."""
         record = await self._find(gallery)
@@ -163,7 +189,10 @@ class RedisGalleries:
         try:
             await self._redis.command("FT._LIST")
             if not self._examined:
-                await self._examine()
+                persistence = await self._redis.command("INFO", "persistence")
+                if not persistence["aof_enabled"]:
+                    logger.warning("Redis runs without an append-only file: enrolled faces are lost when it stops")
+                self._examined = True
         except GalleryUnavailableError:
             return False
         return True
@@ -171,12 +200,6 @@ class RedisGalleries:
     async def close(self) -> None:
         """Close every connection. Writes need no flush."""
         await self._redis.close()
-
-    async def _examine(self) -> None:
-        persistence = await self._redis.command("INFO", "persistence")
-        if not persistence["aof_enabled"]:
-            logger.warning("Redis runs without an append-only file: enrolled faces are lost when it stops")
-        self._examined = True
 
     async def _find(self, gallery: str) -> GalleryRecord:
         value = await self._redis.command("GET", GalleryRecord.key_of(gallery))
@@ -209,9 +232,10 @@ class RedisGalleries:
             raise GalleryLimitError(f"a gallery holds at most {self._faces_max} faces")
         return answer
 
-    async def _purge(self, gallery: str) -> None:
+    async def _purge(self, gallery: str) -> bool:
         dropped_key = GalleryRecord.dropped_key_of(gallery)
-        for value in await self._redis.command("SMEMBERS", dropped_key):
+        values = await self._redis.command("SMEMBERS", dropped_key)
+        for value in values:
             record = GalleryRecord.read(gallery, value)
             await self._drop_index(record)
             keys = [record.faces_key, record.subjects_key]
@@ -219,3 +243,4 @@ class RedisGalleries:
             while await self._redis.script(scripts.PURGE, keys, *prefixes, PURGE_FACES):
                 pass  # each step deletes some, none is added: the record that admits faces is gone
             await self._redis.command("SREM", dropped_key, value)
+        return bool(values)

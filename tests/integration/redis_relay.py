@@ -60,10 +60,13 @@ class RedisRelay:
                         self._held = b""
                         self.reached.set()
                         await self.released.wait()
-                    redis_writer.write(request)
-                    if self._lost and self._lost in request:
+                    lost = bool(self._lost) and self._lost in request
+                    if lost:
                         self._lost = b""
                         answers.cancel()
+                        await asyncio.wait([answers])
+                    redis_writer.write(request)
+                    if lost:
                         await redis_reader.read(CHUNK_BYTES)
                         self.reached.set()
                         break

@@ -1,19 +1,26 @@
 """Two gateways at once on one Redis, a Redis that hangs, and answers that are lost on the way."""
 
 import asyncio
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import redis
 
 from deploy.redis.start import RedisServer
-from service.errors import UnknownGalleryError
+from service.errors import GalleryUnavailableError, UnknownFaceError, UnknownGalleryError
+from service.galleries import redis as redis_galleries
 from service.galleries.redis import RedisGalleries
 from tests.integration.gallery_stores import FACES_MAX, GALLERIES_MAX, SPACE, RedisStores, faces_of, unit_features
 from tests.integration.redis_relay import RedisRelay
 
 ROUNDS = 200
+PATIENT_MS = 60_000
+HASTY_MS = 200
+HASTY_AT_MOST_S = 5.0  # far above HASTY_MS for a busy machine, far below the ten seconds of a patient store
 pytestmark = pytest.mark.anyio
 
 
@@ -34,6 +41,15 @@ def administer(server: RedisServer, *command: str | int) -> object:
     with redis.Redis.from_url(server.url, protocol=2) as client:
         answer: object = client.execute_command(*command)
         return answer
+
+
+@asynccontextmanager
+async def opened(url: str, timeout_ms: int) -> AsyncIterator[RedisGalleries]:
+    store = await RedisGalleries.open(url, faces_max=FACES_MAX, galleries_max=GALLERIES_MAX, timeout_ms=timeout_ms)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 async def test_a_gallery_made_while_one_of_its_name_is_dropped_is_listed_if_it_exists(server: RedisServer) -> None:
@@ -65,16 +81,15 @@ async def test_creations_and_drops_at_once_leave_neither_indexes_nor_places_take
 
 async def test_a_creation_overtaken_by_a_drop_leaves_no_index(server: RedisServer) -> None:
     async with RedisRelay(server.url) as relay, RedisStores(server).open() as other:
-        slow = await RedisGalleries.open(relay.url, faces_max=FACES_MAX, galleries_max=GALLERIES_MAX)
-        relay.hold(b"FT.CREATE")
-        creating = asyncio.create_task(slow.create("staff", SPACE))
-        await relay.reached.wait()
-        await other.drop("staff")
-        relay.released.set()
-        assert await creating is True
+        async with opened(relay.url, PATIENT_MS) as slow:
+            relay.hold(b"FT.CREATE")
+            creating = asyncio.create_task(slow.create("staff", SPACE))
+            await relay.reached.wait()
+            await other.drop("staff")
+            relay.released.set()
+            assert await creating is True
         assert administer(server, "DBSIZE") == 0
         assert administer(server, "FT._LIST") == []
-        await slow.close()
 
 
 async def test_a_full_redis_lets_a_gallery_be_dropped(server: RedisServer) -> None:
@@ -84,3 +99,61 @@ async def test_a_full_redis_lets_a_gallery_be_dropped(server: RedisServer) -> No
         administer(server, "CONFIG", "SET", "maxmemory", 1)
         await store.drop("staff")
         assert administer(server, "DBSIZE") == 0
+
+
+async def test_a_hung_redis_is_given_up_when_the_time_of_the_gateway_is_over(server: RedisServer) -> None:
+    async with opened(server.url, HASTY_MS) as store:
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(HASTY_AT_MOST_S):
+                with pytest.raises(GalleryUnavailableError):
+                    await store.list()
+                assert not await store.ready()
+                await asyncio.gather(  # more than there are connections
+                    *(store.info("staff") for _ in range(50)), return_exceptions=True
+                )
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+
+
+async def test_steps_that_each_answer_in_time_are_bounded_together_and_a_drop_is_completed_by_the_next(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_galleries, "PURGE_FACES", 1)
+    async with RedisStores(server).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces_of(10_000), unit_features(10_000))
+    interruptions = 0
+    async with opened(server.url, HASTY_MS) as store, asyncio.timeout(60):
+        while True:
+            try:
+                await store.drop("staff")
+                break
+            except GalleryUnavailableError:
+                interruptions += 1
+    assert interruptions > 0
+    assert administer(server, "DBSIZE") == 0
+
+
+async def test_a_deletion_whose_answer_is_lost_is_not_answered_as_if_nothing_had_been_there(
+    server: RedisServer,
+) -> None:
+    faces = faces_of(10)
+    async with RedisRelay(server.url) as relay, opened(relay.url, PATIENT_MS) as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces, unit_features(10))
+        relay.lose(faces[3].face_id.encode())
+        with pytest.raises(GalleryUnavailableError, match="cannot be reached"):
+            await store.delete_face("staff", faces[3].face_id)
+        assert relay.reached.is_set()
+        with pytest.raises(UnknownFaceError):  # it was carried out; the connection is made anew
+            await store.delete_face("staff", faces[3].face_id)
+
+
+async def test_a_restart_of_redis_between_two_calls_goes_unnoticed(server: RedisServer) -> None:
+    async with RedisStores(server).open() as store:
+        await store.create("staff", SPACE)
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        assert (await store.info("staff")).faces == 0
+        assert await store.upsert("staff", faces_of(1), unit_features(1)) == 1
