@@ -74,6 +74,7 @@ def check_columns(file: Path, columns: list[str], dims: dict[str, int]) -> None:
     for name in columns:
         if name not in schema.names:
             raise DataError(str(file), f"no such column; there are {', '.join(schema.names)}", column=name)
+        _check_once(file, schema, name)
         found = schema.field(name).type
         if found not in KINDS[name]:
             raise DataError(str(file), f"is {found}, not {KINDS[name][0]}", column=name)
@@ -88,6 +89,7 @@ def dimension(file: Path, space: str) -> int:
     if space not in schema_of(file).names:
         spaces = ", ".join(feature_spaces(file)) or "none"
         raise DataError(str(file), f"no such feature space; there are {spaces}", column=space)
+    _check_once(file, schema_of(file), space)
     kind: Any = schema_of(file).field(space).type
     if not pa.types.is_fixed_size_list(kind) or not pa.types.is_float32(kind.value_type):
         raise DataError(str(file), f"is {kind}, not fixed_size_list<float32>", column=space)
@@ -96,6 +98,12 @@ def dimension(file: Path, space: str) -> int:
     except ValueError as error:
         reason = "its name or dimension is outside the grammar of feature spaces"
         raise DataError(str(file), reason, column=space) from error
+
+
+def _check_once(file: Path, schema: pa.Schema, name: str) -> None:
+    """Refuse a name that Parquet allows twice: which of the columns is meant nobody can tell."""
+    if (count := schema.names.count(name)) > 1:
+        raise DataError(str(file), f"occurs {count} times", column=name)
 
 
 def schema_of(file: Path) -> pa.Schema:

@@ -91,6 +91,14 @@ def test_a_file_without_the_needed_column_is_named(translator: Path, tmp_path: P
         evaluate(translator, wrong, gallery)
 
 
+@pytest.mark.parametrize("name", ["identity", "source-24", "target-16"])
+def test_two_columns_of_one_name_are_refused_by_it(translator: Path, probes: Path, gallery: Path, name: str) -> None:
+    table = pq.read_table(probes)
+    pq.write_table(table.append_column(name, table[name]), probes)
+    with pytest.raises(DataError, match=rf"probes\.parquet, column {name}: occurs 2 times"):
+        evaluate(translator, probes, gallery)
+
+
 def test_another_dimension_is_named(translator: Path, tmp_path: Path, gallery: Path) -> None:
     wrong = write(tmp_path / "p.parquet", np.arange(SUBJECTS), source_24=faces(1)[0][:SUBJECTS, :23])
     with pytest.raises(DataError, match="column source-24: dimension 23, the translator has 24"):

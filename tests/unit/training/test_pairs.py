@@ -136,6 +136,15 @@ def test_a_missing_column_is_refused_by_name(tmp_path: Path, name: str) -> None:
     _assert_one_line(refused.value, f"{tmp_path / 'p.parquet'}, column {name}: ")
 
 
+@pytest.mark.parametrize("name", ["image_id", "identity", "image", SOURCE])
+def test_two_columns_of_one_name_are_refused_by_it(tmp_path: Path, name: str) -> None:
+    table = pa.table(sample_columns())
+    pq.write_table(table.append_column(name, table[name]), tmp_path / "p.parquet")
+    with pytest.raises(DataError, match="occurs 2 times") as refused:
+        read_pairs(tmp_path / "p.parquet", SPACES, tmp_path / "cache", images=True)
+    _assert_one_line(refused.value, f"{tmp_path / 'p.parquet'}, column {name}: ")
+
+
 UNEQUAL = pa.array([[1.0] * (SOURCE_DIM - row % 2) for row in range(ROWS)], pa.list_(pa.float32()))
 DOUBLES = pa.array([[1.0] * SOURCE_DIM] * ROWS, pa.list_(pa.float64(), SOURCE_DIM))
 
