@@ -1,6 +1,7 @@
 """One fit on disk: train on some identities, set the others aside, leave weights and facts in a folder."""
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from contract.manifest import Method, Training
 from contract.spaces import FeatureSpace
 from training.config import FitConfig
-from training.errors import DataError
+from training.errors import ConfigError, DataError
 from training.export import software_versions
 from training.loop import OnIteration
 from training.methods.base import Fit, Rows
@@ -21,6 +22,7 @@ from training.models.translator import Translator
 from training.pairs import DISTRACTOR, IDENTITY, OnRows, PairedFeatures, read_pairs
 
 WEIGHTS_FILE, FACTS_FILE, CHECKPOINT_FILE = "translator.pt", "fit.json", "checkpoint.pt"
+SECONDS_FILE = "seconds.json"
 HELD_OUT_SHARE = 0.4
 SPLIT_SEED = 0  # one split for all methods and seeds of a data set, so that results compare
 
@@ -81,7 +83,7 @@ def fit_pairs(
     """Train one method, or take up the finished or interrupted training that lies in `out`.
 
     Raises:
-        TrainingError: bad data, a checkpoint of another training, or divergence.
+        TrainingError: bad data, a checkpoint of another training, damaged seconds of earlier runs, or divergence.
     """
     out.mkdir(parents=True, exist_ok=True)
     started_at = time.monotonic()
@@ -90,7 +92,7 @@ def fit_pairs(
     try:
         translator = entry(config.method).fit(fit)
     finally:
-        _write_atomically(out / "seconds.json", json.dumps(before_s + time.monotonic() - started_at))
+        _write_atomically(out / SECONDS_FILE, json.dumps(before_s + time.monotonic() - started_at))
     facts = FittedFacts(
         method=config.method,
         source=pairs.space(source),
@@ -138,8 +140,21 @@ def load(out: Path) -> tuple[Translator, FittedFacts]:
 
 
 def _seconds_before(out: Path) -> float:
-    file = out / "seconds.json"
-    return float(json.loads(file.read_text())) if file.exists() else 0.0
+    """Seconds that earlier runs trained. Raises ConfigError for a damaged file.
+
+    It is not taken for zero: the seconds are published in the manifest, where they would silently be untrue. Nothing
+    is lost by the refusal, as it comes before training and the checkpoint stays.
+    """
+    file = out / SECONDS_FILE
+    if not file.exists():
+        return 0.0
+    try:
+        seconds = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:  # neither JSON nor UTF-8
+        seconds = None
+    if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise ConfigError(f"{file}: is no number of seconds; delete it to go on and count from zero")
+    return float(seconds)
 
 
 def _write_atomically(file: Path, text: str) -> None:
