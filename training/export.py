@@ -1,5 +1,6 @@
 """Publish a trained translator: TorchScript, parity, hash, manifest, Triton configuration."""
 
+import os
 import platform
 import tempfile
 from contextlib import suppress
@@ -83,7 +84,7 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
     if version_dir.exists():
         raise ExportError(f"{facts.id}/{version} exists; a published version is never overwritten")
     scripted = script(module, facts.source.dim)
-    parity = measure_parity(module, scripted, facts.source.dim)
+    parity = Parity(max_abs_difference=measure_parity(module, scripted, facts.source.dim))
     try:
         _publish(scripted, facts, version, parity, translator_dir)
     except OSError as error:
@@ -138,7 +139,9 @@ def _run(module: nn.Module, features: Tensor) -> Tensor:
     return translated
 
 
-def _publish(scripted: torch.jit.ScriptModule, facts: Facts, version: int, parity: float, translator_dir: Path) -> None:
+def _publish(
+    scripted: torch.jit.ScriptModule, facts: Facts, version: int, parity: Parity, translator_dir: Path
+) -> None:
     translator_dir.mkdir(parents=True, exist_ok=True)
     try:
         # Hidden, so that neither Triton nor the catalogue takes the half-written folder for a version.
@@ -147,14 +150,18 @@ def _publish(scripted: torch.jit.ScriptModule, facts: Facts, version: int, parit
             staging.mkdir()
             scripted.save(str(staging / MODEL_FILE))
             write_manifest(_manifest(facts, version, parity, sha256_of(staging / MODEL_FILE)), staging)
+            for path in (*staging.iterdir(), staging):
+                _sync(path)
             _write_triton_config(translator_dir, facts)
             staging.rename(translator_dir / staging.name)
+        _sync(translator_dir)
+        _sync(translator_dir.parent)
     finally:
         with suppress(OSError):  # it holds versions, as it should
             translator_dir.rmdir()
 
 
-def _manifest(facts: Facts, version: int, parity: float, sha256: str) -> TranslatorManifest:
+def _manifest(facts: Facts, version: int, parity: Parity, sha256: str) -> TranslatorManifest:
     return TranslatorManifest(
         schema_version=1,
         id=facts.id,
@@ -169,11 +176,25 @@ def _manifest(facts: Facts, version: int, parity: float, sha256: str) -> Transla
         calibration=facts.calibration,
         target_calibration=facts.target_calibration,
         confidence=facts.confidence,
-        parity=Parity(max_abs_difference=parity),
+        parity=parity,
     )
 
 
 def _write_triton_config(translator_dir: Path, facts: Facts) -> None:
+    """Write it before the version appears, for Triton reads both at once; one that says the same is left alone."""
+    config, text = translator_dir / "config.pbtxt", triton_config(facts.source.dim, facts.target.dim)
+    if config.exists() and config.read_bytes() == text.encode():
+        return
     staged = translator_dir / ".config.pbtxt"
-    staged.write_text(triton_config(facts.source.dim, facts.target.dim), encoding="utf-8")
-    staged.replace(translator_dir / "config.pbtxt")
+    staged.write_text(text, encoding="utf-8")
+    _sync(staged)
+    staged.replace(config)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

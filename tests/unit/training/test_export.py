@@ -1,5 +1,6 @@
 """A published version: the exported module is the trained one, whole, hashed, described for Triton, never replaced."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,6 +95,31 @@ def test_a_failure_half_way_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="same space"):
         export_translator(RandomLinear(SOURCE.dim, SOURCE.dim, 0), same_space, tmp_path)
     assert sorted(path.name for path in version_dir.parent.iterdir()) == ["1", "config.pbtxt"]
+
+
+def test_a_version_is_on_the_disk_before_it_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before: list[int] = []  # inodes that were synced while the version was not there, and since
+    since: list[int] = []
+    version_dir = tmp_path / FACTS.id / "1"
+
+    def fsync(descriptor: int) -> None:
+        (since if version_dir.exists() else before).append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert write_translator(tmp_path) == version_dir
+    needed = [version_dir, *version_dir.iterdir(), version_dir.parent / "config.pbtxt"]
+    assert {path.stat().st_ino for path in needed} <= set(before)
+    assert {path.stat().st_ino for path in (version_dir.parent, tmp_path)} <= set(since)
+
+
+def test_the_configuration_is_written_only_when_it_differs(tmp_path: Path) -> None:
+    config = write_translator(tmp_path).parent / "config.pbtxt"
+    first, wanted = config.stat().st_ino, config.read_text()
+    write_translator(tmp_path)
+    assert config.stat().st_ino == first
+    config.write_text("edited")
+    write_translator(tmp_path)
+    assert config.read_text() == wanted
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
