@@ -7,6 +7,7 @@ from pathlib import Path
 from training.errors import DataError
 from training.export import Facts, export_translator
 from training.fit import load, load_for, split_identities
+from training.preflight import check_pairs
 from training.proof import confidence, judge_natives, prove, quality, set_stage, target_calibration
 
 
@@ -16,7 +17,7 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
     Without pairs, the manifest carries no quality, calibration or confidence, and says so by their absence.
 
     Raises:
-        DataError: no finished fit, or pairs other than those it was trained on.
+        DataError: no finished fit, or pairs other than those it was trained on, or too few to judge it.
         ExportError: the export is not the trained module.
     """
     translator, fact = load(fitted)
@@ -36,6 +37,7 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
                     str(pairs_path), "is not the data this fit was trained on; its held-out identities differ"
                 )
             split = split_identities(pairs)
+            check_pairs(pairs, split)
             stage = set_stage(pairs, split, source, target)
             proof = prove(translator, stage)
             facts = replace(

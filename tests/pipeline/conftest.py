@@ -48,6 +48,17 @@ def r3an(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False)
 
 
+def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Exit code 2, one line after what progress was shown, nothing on standard output, the words in it."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    progress, _, message = done.stderr.partition("r3an: ")
+    assert all(line.startswith("·") or not line.strip() for line in progress.splitlines()), done.stderr
+    assert len(message.splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in message
+
+
 def write_pairs(file: Path, *, rows_from: int = 0, seed: int = 0) -> Path:
     """Two encoders that see the same 12 latent factors of a face through different linear eyes, plus noise."""
     rng = np.random.default_rng(seed)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.manifest import read_manifest
-from tests.pipeline.conftest import SOURCE, TARGET, Bakeoff, r3an, write_pairs
+from tests.pipeline.conftest import SOURCE, TARGET, Bakeoff, assert_refused, r3an, write_pairs
 
 METHODS = ("r3an", "fc", "affine", "procrustes")
 INTERVALS = ("value", "low", "high")
@@ -214,14 +214,3 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(bakeoff: Bakeoff, tmp
     assert not (tmp_path / "out" / "translator.pt").exists()
     assert r3an(*arguments).returncode == 0
     assert (tmp_path / "out" / "translator.pt").exists()
-
-
-def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Exit code 2, one line after what progress was shown, nothing on standard output, the words in it."""
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    progress, _, message = done.stderr.partition("r3an: ")
-    assert all(line.startswith("·") or not line.strip() for line in progress.splitlines()), done.stderr
-    assert len(message.splitlines()) == 1, done.stderr
-    for word in words:
-        assert word in message

@@ -1,0 +1,47 @@
+"""Pairs that a training cannot use cost nobody a training."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.pipeline.conftest import FACES, SOURCE, TARGET, Bakeoff, assert_refused, r3an
+
+
+def _one_face_each(whole: pa.Table) -> pa.Table:
+    return whole.take(list(range(0, len(whole), FACES)))
+
+
+def _five_identities(whole: pa.Table) -> pa.Table:
+    return whole.slice(0, 5 * FACES)
+
+
+def _constant(whole: pa.Table, space: str) -> pa.Table:
+    column = whole.column_names.index(space)
+    return whole.set_column(column, space, whole[space].take([0] * len(whole)))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_one_face_each, ["column identity", "none of the 24 held-out identities has a second face"]),
+        (_five_identities, ["column identity", "6 impostor pairs", "at least 100"]),
+        (lambda whole: _constant(whole, SOURCE), [f"column {SOURCE}", "same vector"]),
+        (lambda whole: _constant(whole, TARGET), [f"column {TARGET}", "same vector"]),
+        (lambda whole: whole.append_column(SOURCE, whole[SOURCE]), [f"column {SOURCE}", "occurs 2 times"]),
+    ],
+)
+@pytest.mark.parametrize("command", ["bakeoff", "fit"])
+def test_pairs_that_cannot_be_learned_or_judged_are_refused_before_training(
+    bakeoff: Bakeoff, tmp_path: Path, command: str, change: Callable[[pa.Table], pa.Table], words: list[str]
+) -> None:
+    file = tmp_path / "unusable.parquet"
+    pq.write_table(change(pq.read_table(bakeoff.pairs)), file)
+    method = {"bakeoff": "--methods", "fit": "--method"}[command]
+    spaces = ["--source", SOURCE, "--target", TARGET]
+    out = tmp_path / "out"
+    done = r3an(command, "--pairs", str(file), *spaces, method, "procrustes", "--out", str(out), "--json")
+    assert_refused(done, "unusable.parquet", *words)
+    assert not list(out.glob("**/*.pt")) + list(out.glob("**/seconds.json"))

@@ -1,0 +1,51 @@
+"""Pairs from which nothing can be learned or judged are refused before training, by column and reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.unit.training.samples import SOURCE, TARGET, Columns, sample_columns, vectors, write_pairs
+from training.errors import DataError
+from training.fit import split_identities
+from training.pairs import read_pairs
+from training.preflight import check_pairs
+
+
+def check(folder: Path, columns: Columns) -> None:
+    pairs = read_pairs(write_pairs(folder / "pairs.parquet", columns), [SOURCE, TARGET], folder / "cache")
+    check_pairs(pairs, split_identities(pairs))
+
+
+def test_pairs_that_can_be_learned_and_judged_pass(tmp_path: Path) -> None:
+    check(tmp_path, sample_columns(identities=20))
+
+
+def test_identities_of_one_face_have_no_probe(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="none of the 40 held-out identities has a second face") as refused:
+        check(tmp_path, sample_columns(identities=100, faces=1))
+    assert str(refused.value).startswith(f"{tmp_path / 'pairs.parquet'}, column identity: ")
+
+
+def test_too_few_impostor_pairs_are_counted(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"2 held-out identities, 8 faces .* 6 impostor pairs .* at least 100"):
+        check(tmp_path, sample_columns(identities=5))
+
+
+def test_distractors_make_impostor_pairs(tmp_path: Path) -> None:
+    columns = sample_columns(identities=30)
+    identity = np.minimum(columns["identity"].to_numpy(), 5)
+    distractors = {"identity": pa.array(np.where(identity == 5, -1, identity), pa.int32())}
+    check(tmp_path, columns | distractors)
+
+
+@pytest.mark.parametrize("name", [SOURCE, TARGET])
+def test_a_constant_column_is_refused_whatever_the_lengths_of_its_vectors(tmp_path: Path, name: str) -> None:
+    columns = sample_columns(identities=20)
+    dim = columns[name].type.list_size
+    lengths = np.linspace(0.1, 30, len(columns[name]))[:, None]
+    constant = {name: vectors(np.linspace(0.3, 1, dim) * lengths)}
+    with pytest.raises(DataError, match="same vector") as refused:
+        check(tmp_path, columns | constant)
+    assert str(refused.value).startswith(f"{tmp_path / 'pairs.parquet'}, column {name}: ")
