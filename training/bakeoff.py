@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from training.proof import (
     target_calibration,
 )
 from training.report import write_report
+from training.workspace import workspace
 
 RUNS, CANDIDATES, PROMOTED = "runs", "candidates", "model_repository"
 SUMMARY_FILE, REPORT_FILE = "bakeoff.json", "report.html"
@@ -85,10 +85,9 @@ def run_bakeoff(contest: Contest, out: Path, repository: Path, on_stage: OnStage
     methods = [config.method for config in contest.configs]
     if len(set(methods)) != len(methods):
         raise ConfigError("a method is named twice")
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".pairs-", dir=out) as cache:
+    with workspace(out) as copy:
         on_stage("reading pairs")
-        pairs = load_for(contest.pairs, contest.source, contest.target, methods, Path(cache))
+        pairs = load_for(contest.pairs, contest.source, contest.target, methods, copy)
         split = split_identities(pairs)
         check_pairs(pairs, split)
         stage = set_stage(pairs, split, contest.source, contest.target)
@@ -103,13 +102,13 @@ def run_bakeoff(contest: Contest, out: Path, repository: Path, on_stage: OnStage
         natives = judge_natives(stage)
         on_stage("exporting")
         shared = SharedFacts(target_calibration(stage), confidence(pairs, split, contest.source))
-    winner = max(entrants, key=lambda method: _merit(entrants[method].proof.identification))
-    promoted = _export(contest, out, repository, stage, natives, entrants, shared, winner)
-    summary = out / SUMMARY_FILE
-    summary.write_text(
-        json.dumps(_summary(contest, stage, natives, entrants, winner), indent=2) + "\n", encoding="utf-8"
-    )
-    write_report(json.loads(summary.read_text(encoding="utf-8")), out / REPORT_FILE)
+        winner = max(entrants, key=lambda method: _merit(entrants[method].proof.identification))
+        promoted = _export(contest, out, repository, stage, natives, entrants, shared, winner)
+        summary = out / SUMMARY_FILE
+        summary.write_text(
+            json.dumps(_summary(contest, stage, natives, entrants, winner), indent=2) + "\n", encoding="utf-8"
+        )
+        write_report(json.loads(summary.read_text(encoding="utf-8")), out / REPORT_FILE)
     return Outcome(winner, promoted, summary, out / REPORT_FILE)
 
 

@@ -2,8 +2,8 @@
 
 import json
 import os
+import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +21,10 @@ from training.errors import EXIT_BAD_INPUT, TrainingError
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
-    name="r3an", help="Train, prove and export translators between face-feature spaces.", no_args_is_help=True
+    name="r3an",
+    help="Train, prove and export translators between face-feature spaces. Ctrl-C or SIGTERM ends a command with exit "
+    "code 130, a training with its checkpoint written: run the same command again to go on.",
+    no_args_is_help=True,
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
@@ -62,11 +65,11 @@ def fit(
     from training.config import load_config  # noqa: PLC0415 - as above
     from training.fit import fit_pairs, load_for, split_identities  # noqa: PLC0415 - as above
     from training.preflight import check_pairs  # noqa: PLC0415 - as above
+    from training.workspace import workspace  # noqa: PLC0415 - as above
 
     settings = load_config(method, config, seed=seed)
-    out.mkdir(parents=True, exist_ok=True)
-    with view_progress(as_json) as view, tempfile.TemporaryDirectory(prefix=".pairs-", dir=out) as cache:
-        loaded = load_for(pairs, source, target, [method], Path(cache), view.counter("reading pairs"))
+    with view_progress(as_json) as view, workspace(out) as copy:
+        loaded = load_for(pairs, source, target, [method], copy, view.counter("reading pairs"))
         split = split_identities(loaded)
         check_pairs(loaded, split)
         _, facts = fit_pairs(loaded, split.training, source, target, settings, out, view.iterations(method))
@@ -205,8 +208,9 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def main() -> None:
-    """Entry point: one line on standard error and exit code 2 for what cannot be used, 130 after Ctrl-C."""
+    """Entry point: one line on standard error and exit code 2 for what cannot be used, 130 after Ctrl-C or SIGTERM."""
     _set_allocator()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that a stopped container cleans up too
     try:
         # Not standalone: Ctrl-C and our own errors are told here, in one place.
         code = app(standalone_mode=False)

@@ -20,6 +20,8 @@ from training.errors import ConfigError, DivergedError
 Losses = dict[str, float]
 OnIteration = Callable[[int, int, Losses], None]  # iterations done, in all, latest losses
 
+STOPS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and how containers and systemd stop a process
+
 
 class Learner(Protocol):
     """Something that learns one iteration at a time and can be set aside."""
@@ -75,22 +77,30 @@ def run_loop(
 
 @contextmanager
 def _interruption() -> Iterator[threading.Event]:
-    """Turn Ctrl-C into a flag, so that an iteration is finished and checkpointed whole; a second one acts at once."""
+    """Turn Ctrl-C and SIGTERM into a flag, so that an iteration is finished and checkpointed whole.
+
+    A second one acts at once.
+    """
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
         return
-    previous = signal.getsignal(signal.SIGINT)
+    previous = {stop: signal.getsignal(stop) for stop in STOPS}
 
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
+    def restore() -> None:
+        for stop, handler in previous.items():
+            signal.signal(stop, handler)
+
+    def on_stop(number: int, frame: FrameType | None) -> None:
         interrupted.set()
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
-    signal.signal(signal.SIGINT, on_interrupt)
+    for stop in STOPS:
+        signal.signal(stop, on_stop)
     try:
         yield interrupted
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
 
 def _resume(learner: Learner, checkpoint: Path, identity: dict[str, Any]) -> int:

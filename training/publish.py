@@ -1,6 +1,5 @@
 """Publish one fit, judged on its data's held-out identities when the data is at hand."""
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from training.export import Facts, export_translator
 from training.fit import load, load_for, split_identities
 from training.preflight import check_pairs
 from training.proof import confidence, judge_natives, prove, quality, set_stage, target_calibration
+from training.workspace import workspace
 
 
 def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
@@ -18,6 +18,7 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
 
     Raises:
         DataError: no finished fit, or pairs other than those it was trained on, or too few to judge it.
+        ConfigError: another run is at work in the fit's folder.
         ExportError: the export is not the trained module.
     """
     translator, fact = load(fitted)
@@ -30,8 +31,8 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
     )
     if pairs_path is not None:
         source, target = fact.source.id, fact.target.id
-        with tempfile.TemporaryDirectory(prefix=".pairs-", dir=fitted) as cache:
-            pairs = load_for(pairs_path, source, target, [], Path(cache))
+        with workspace(fitted) as copy:
+            pairs = load_for(pairs_path, source, target, [], copy)
             if pairs.fingerprint != fact.training.data_fingerprint:
                 raise DataError(
                     str(pairs_path), "is not the data this fit was trained on; its held-out identities differ"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from contract.manifest import read_manifest
 from tests.pipeline.conftest import SOURCE, TARGET, Bakeoff, assert_refused, r3an, write_pairs
@@ -184,7 +185,10 @@ def test_r3an_without_images_is_refused_by_column(bakeoff: Bakeoff, tmp_path: Pa
     assert_refused(done, "blind.parquet", "column image")
 
 
-def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(bakeoff: Bakeoff, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_ends_with_130_leaves_no_features_and_the_same_command_goes_on(
+    bakeoff: Bakeoff, tmp_path: Path, stop: signal.Signals
+) -> None:
     config = tmp_path / "long.toml"
     config.write_text('method = "fc"\niterations = 400\nbatch_rows = 16\ncheckpoint_interval_s = 0.1\n')
     arguments = [
@@ -207,10 +211,13 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(bakeoff: Bakeoff, tmp
     checkpoint = tmp_path / "out" / "checkpoint.pt"
     while not checkpoint.exists():
         assert running.poll() is None, "it ended before its first checkpoint"
-    running.send_signal(signal.SIGINT)
+    running.send_signal(stop)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130, said
     assert "again" in said
     assert not (tmp_path / "out" / "translator.pt").exists()
+    assert not list((tmp_path / "out").glob(".pairs-*"))
+    stopped_at = torch.load(checkpoint, weights_only=True)["iterations"]
+    assert 0 < stopped_at < 400
     assert r3an(*arguments).returncode == 0
     assert (tmp_path / "out" / "translator.pt").exists()

@@ -1,4 +1,4 @@
-"""Pairs that a training cannot use cost nobody a training."""
+"""Pairs and folders that a training cannot use cost nobody a training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.pipeline.conftest import FACES, SOURCE, TARGET, Bakeoff, assert_refused, r3an
+from training.workspace import workspace
 
 
 def _one_face_each(whole: pa.Table) -> pa.Table:
@@ -45,3 +46,23 @@ def test_pairs_that_cannot_be_learned_or_judged_are_refused_before_training(
     done = r3an(command, "--pairs", str(file), *spaces, method, "procrustes", "--out", str(out), "--json")
     assert_refused(done, "unusable.parquet", *words)
     assert not list(out.glob("**/*.pt")) + list(out.glob("**/seconds.json"))
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(bakeoff: Bakeoff, tmp_path: Path) -> None:
+    spaces = ["--source", SOURCE, "--target", TARGET]
+    arguments = [
+        "fit",
+        "--pairs",
+        str(bakeoff.pairs),
+        *spaces,
+        "--method",
+        "procrustes",
+        "--out",
+        str(tmp_path),
+        "--json",
+    ]
+    with workspace(tmp_path) as copy:
+        (copy / "0.npy").touch()
+        assert_refused(r3an(*arguments), str(tmp_path), "another run")
+        assert (copy / "0.npy").exists()
+    assert r3an(*arguments).returncode == 0

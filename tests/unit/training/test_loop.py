@@ -18,17 +18,20 @@ IDENTITY = {"configuration": "a", "data": "b"}
 class Counting:
     """A learner whose weight tells which iterations it has seen, in which order."""
 
-    def __init__(self, interrupted_at: int | None = None, diverges_at: int | None = None) -> None:
+    def __init__(
+        self, interrupted_at: int | None = None, diverges_at: int | None = None, stop: signal.Signals = signal.SIGINT
+    ) -> None:
         self.weight = torch.zeros(1, dtype=torch.float64)
         self.seen: list[int] = []
         self.interrupted_at = interrupted_at
         self.diverges_at = diverges_at
+        self.stop = stop
 
     def learn(self, iteration: int) -> Losses:
         self.seen.append(iteration)
         self.weight = self.weight * 1.5 + iteration
         if iteration == self.interrupted_at:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), self.stop)
         return {"loss": float("nan") if iteration == self.diverges_at else 1.0}
 
     def state(self) -> dict[str, Any]:
@@ -60,8 +63,9 @@ def test_every_iteration_is_learned_once_in_order_and_reported(tmp_path: Path) -
     assert learner.seen == list(range(ITERATIONS))
 
 
-def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path: Path) -> None:
-    whole, interrupted, resumed = Counting(), Counting(interrupted_at=3), Counting()
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path: Path, stop: signal.Signals) -> None:
+    whole, interrupted, resumed = Counting(), Counting(interrupted_at=3, stop=stop), Counting()
     run(whole, tmp_path / "whole.pt")
     with pytest.raises(KeyboardInterrupt):
         run(interrupted, tmp_path / "c.pt")
@@ -107,7 +111,8 @@ def test_a_broken_checkpoint_is_refused_by_name(tmp_path: Path, content: bytes) 
         run(Counting(), tmp_path / "c.pt")
 
 
-def test_the_callers_handler_of_ctrl_c_is_back_after_the_loop(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_the_callers_handlers_are_back_after_the_loop(tmp_path: Path, stop: signal.Signals) -> None:
+    before = signal.getsignal(stop)
     run(Counting(), tmp_path / "c.pt")
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(stop) is before

@@ -1,0 +1,39 @@
+"""A run's folder: held by one run at a time, and free of the features of runs that were killed."""
+
+from pathlib import Path
+
+import pytest
+
+from training.errors import ConfigError
+from training.workspace import workspace
+
+
+def test_the_copy_of_the_data_is_gone_after_the_run_however_it_ends(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    with workspace(out) as copy:
+        (copy / "0.npy").write_bytes(b"features")
+        assert copy.parent == out
+    assert not copy.exists()
+    with pytest.raises(KeyboardInterrupt), workspace(out) as copy:
+        raise KeyboardInterrupt
+    assert not copy.exists()
+
+
+def test_a_copy_that_a_killed_run_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    left = tmp_path / ".pairs-left"
+    left.mkdir()
+    (left / "image.npy").write_bytes(b"faces")
+    (tmp_path / "checkpoint.pt").write_bytes(b"kept")
+    with workspace(tmp_path):
+        assert not left.exists()
+    assert (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_second_run_in_the_folder_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    with workspace(tmp_path) as copy:
+        with pytest.raises(ConfigError, match="another run") as refused, workspace(tmp_path):
+            pass
+        assert str(refused.value).startswith(f"{tmp_path}: ")
+        assert copy.exists()
+    with workspace(tmp_path):
+        pass
