@@ -13,7 +13,7 @@ from contract.manifest import Identification, Method
 from contract.vectors import Features
 from training.config import FitConfig
 from training.errors import ConfigError
-from training.export import Facts, export_translator
+from training.export import Facts, export_translator, newest_with
 from training.fit import FittedFacts, fit_pairs, load_for, split_identities
 from training.identification import paired_difference
 from training.loop import OnIteration
@@ -77,7 +77,7 @@ def run_bakeoff(contest: Contest, out: Path, repository: Path, on_stage: OnStage
     """Train, judge, export and promote. Interrupted, it takes up where it stopped when run again.
 
     `out` receives runs/<method>/, candidates/<method>/ (a model repository each), bakeoff.json and report.html;
-    `repository` the winner, as the next version of its translator.
+    `repository` the winner, as the next version of its translator unless it is the newest already.
 
     Raises:
         TrainingError: bad pairs, bad configuration, or an export that is not the trained module.
@@ -130,12 +130,12 @@ def _export(
     shared: SharedFacts,
     winner: Method,
 ) -> Path:
-    """Export every method into a repository of its own, and the winner into `repository` too."""
+    """Export every method into a repository of its own, and the winner into `repository` too if it is not there."""
 
-    def export(method: Method, into: Path) -> Path:
+    def facts_of(method: Method) -> Facts:
         entrant = entrants[method]
         rivals = {other: e.proof.identification for other, e in entrants.items() if other != method}
-        facts = Facts(
+        return Facts(
             id=contest.translator_id,
             method=method,
             source=entrant.fitted.source,
@@ -146,12 +146,12 @@ def _export(
             target_calibration=shared.target_calibration,
             confidence=shared.confidence,
         )
-        return export_translator(entrant.translator, facts, into)
 
-    for method in entrants:
+    for method, entrant in entrants.items():
         shutil.rmtree(out / CANDIDATES / method, ignore_errors=True)
-        export(method, out / CANDIDATES / method)
-    return export(winner, repository)
+        export_translator(entrant.translator, facts_of(method), out / CANDIDATES / method)
+    promoted = newest_with(facts_of(winner), repository)
+    return promoted or export_translator(entrants[winner].translator, facts_of(winner), repository)
 
 
 def _merit(identification: Identification) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from contract.calibration import Calibration
 from contract.confidence import ConfidenceModel
+from contract.errors import ManifestError
 from contract.manifest import (
     MODEL_FILE,
     Method,
@@ -21,6 +23,7 @@ from contract.manifest import (
     Quality,
     Training,
     TranslatorManifest,
+    read_manifest,
     sha256_of,
     write_manifest,
 )
@@ -94,9 +97,35 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
 
 def next_version(translator_dir: Path) -> int:
     """One more than the highest version in a translator's folder; 1 in an empty or missing one."""
+    return 1 + _newest_version(translator_dir)
+
+
+def newest_with(facts: Facts, repository: Path) -> Path | None:
+    """The newest version's folder if it is whole and its manifest says `facts`, whatever the training took in seconds.
+
+    The hash of `model.pt` would not tell: TorchScript numbers what it traces, so one module has different bytes each
+    time. The facts include all that decides the weights.
+    """
+    translator_dir = repository / facts.id
+    version = _newest_version(translator_dir)
+    if version == 0:
+        return None
+    try:
+        newest = read_manifest(translator_dir / str(version))
+    except ManifestError:
+        return None
+    sought = _manifest(facts, version, newest.parity, newest.sha256)
+    return translator_dir / str(version) if _timeless(newest) == _timeless(sought) else None
+
+
+def _timeless(manifest: TranslatorManifest) -> dict[str, Any]:
+    return manifest.model_dump(exclude={"created_at": True, "training": {"seconds"}})
+
+
+def _newest_version(translator_dir: Path) -> int:
     if not translator_dir.is_dir():
-        return 1
-    return 1 + max((int(d.name) for d in translator_dir.iterdir() if d.name.isdecimal()), default=0)
+        return 0
+    return max((int(d.name) for d in translator_dir.iterdir() if d.name.isdecimal()), default=0)
 
 
 def script(module: nn.Module, source_dim: int) -> torch.jit.ScriptModule:

@@ -35,12 +35,14 @@ def test_a_bakeoff_leaves_a_report_that_needs_no_other_file(bakeoff: Bakeoff) ->
     assert "<script" not in html
 
 
-def test_a_bakeoff_run_again_takes_up_finished_trainings_and_promotes_the_next_version(bakeoff: Bakeoff) -> None:
+def test_a_bakeoff_run_again_unchanged_takes_up_what_is_there_and_publishes_nothing(bakeoff: Bakeoff) -> None:
     first = json.loads((bakeoff.out / "runs" / "r3an" / "fit.json").read_text())
     again = r3an(*bakeoff.arguments)
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["identification"] == bakeoff.printed["identification"]
-    assert Path(json.loads(again.stdout)["promoted"]).name == str(int(Path(bakeoff.printed["promoted"]).name) + 1)
+    promoted = Path(bakeoff.printed["promoted"])
+    assert json.loads(again.stdout)["promoted"] == str(promoted)
+    assert sorted(path.name for path in promoted.parent.iterdir()) == ["1", "config.pbtxt"]
     assert (
         json.loads((bakeoff.out / "runs" / "r3an" / "fit.json").read_text())["training"]["rows"]
         == first["training"]["rows"]

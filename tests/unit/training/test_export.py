@@ -13,8 +13,9 @@ from tritonclient.grpc import model_config_pb2
 
 from contract.manifest import Method, Training, read_manifest, sha256_of
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
+from training.calibration import fit_confidence
 from training.errors import ExportError
-from training.export import BATCH_ROWS_MAX, PARITY_MAX, Facts, export_translator, next_version
+from training.export import BATCH_ROWS_MAX, PARITY_MAX, Facts, export_translator, newest_with, next_version
 from training.models.r3an import R3AN
 from training.models.translator import Translator
 
@@ -120,6 +121,39 @@ def test_the_configuration_is_written_only_when_it_differs(tmp_path: Path) -> No
     config.write_text("edited")
     write_translator(tmp_path)
     assert config.read_text() == wanted
+
+
+def test_the_newest_version_is_found_again_by_its_facts(tmp_path: Path) -> None:
+    def spent(seconds: float) -> Facts:
+        return replace(FACTS, training=FACTS.training.model_copy(update={"seconds": seconds}))
+
+    assert newest_with(FACTS, tmp_path) is None
+    module = RandomLinear(SOURCE.dim, TARGET.dim, 0)
+    version_dir = export_translator(module, spent(1.0), tmp_path)
+    assert newest_with(spent(2.0), tmp_path) == version_dir
+    others = [
+        replace(FACTS, method=Method.FC),
+        replace(FACTS, training=FACTS.training.model_copy(update={"seed": 1})),
+        replace(FACTS, training=FACTS.training.model_copy(update={"data_fingerprint": "1" * 64})),
+    ]
+    assert [newest_with(other, tmp_path) for other in others] == [None] * 3
+    export_translator(module, others[0], tmp_path)
+    assert newest_with(FACTS, tmp_path) is None, "an older version does not serve any more"
+
+
+def test_a_confidence_that_was_used_is_still_the_same_fact(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).normal(size=(20, SOURCE.dim)).astype(np.float32)
+    facts = replace(FACTS, confidence=fit_confidence(features[:10], features[10:]))
+    version_dir = export_translator(RandomLinear(SOURCE.dim, TARGET.dim, 0), facts, tmp_path)
+    assert facts.confidence is not None
+    facts.confidence.distance(features)
+    assert newest_with(facts, tmp_path) == version_dir
+
+
+def test_a_damaged_version_is_not_found_again(tmp_path: Path) -> None:
+    version_dir = export_translator(RandomLinear(SOURCE.dim, TARGET.dim, 0), FACTS, tmp_path)
+    (version_dir / "model.pt").write_bytes(b"")
+    assert newest_with(FACTS, tmp_path) is None
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
