@@ -11,7 +11,7 @@ from service.galleries.base import Face, FaceBatch
 SCHEMA_VERSION = 1
 LOAD_ROWS = 4096
 
-# `secure_delete`: a deleted feature is biometric data and is overwritten, not just unlinked.
+# `secure_delete`: a deleted or replaced feature is biometric data and is overwritten, not just unlinked.
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
@@ -109,7 +109,7 @@ class FaceDatabase:
         return [face_id for (face_id,) in deleted]
 
     def erase_deleted(self) -> None:
-        """Empty the log, which still holds the pages as they were, so that what was deleted is gone from the disk."""
+        """Empty the log, which holds pages as they were: what was deleted or replaced is then gone from the disk."""
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
@@ -124,3 +124,4 @@ class FaceDatabase:
             self._connection.executescript(SCHEMA)
         elif version != SCHEMA_VERSION:
             raise sqlite3.DatabaseError(f"schema version {version} where {SCHEMA_VERSION} is expected")
+        self.erase_deleted()  # a crash may have come before it

@@ -67,9 +67,7 @@ class LocalGalleries:
 
     @classmethod
     def open(cls, directory: Path, *, faces_max: int, galleries_max: int) -> Self:
-        """Load every gallery of a directory, which is made if it is missing. Blocks: for start-up.
-
-        `faces_max` bounds one gallery, `galleries_max` the store.
+        """Load every gallery of a directory, made if missing. Blocks: for start-up. `faces_max` bounds one gallery.
 
         Raises:
             GalleryUnavailableError: another process has the directory open, or it cannot be read.
@@ -220,6 +218,8 @@ class LocalGalleries:
         self._database.upsert(gallery.key, faces, features)
         with gallery.lock.write():
             gallery.faces.put(faces, features)
+        if new < len(faces):  # some were replaced; new faces leave nothing to erase and need not wait for it
+            self._database.erase_deleted()
         return new
 
     def _delete_face(self, name: str, face_id: str) -> None:

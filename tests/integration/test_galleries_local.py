@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from contract.vectors import Features
 from service.errors import GalleryUnavailableError
 from service.galleries.base import Face
+from service.galleries.database import FaceDatabase
 from service.galleries.local import DATABASE_FILE, LocalGalleries
 from tests.integration.gallery_stores import SPACE, LocalStores, faces_of, unit_features
 from tests.integration.gallery_writer import BATCH_FACES, GALLERY, faces_of_batch
@@ -122,6 +124,45 @@ async def test_a_deleted_feature_is_gone_from_the_disk(tmp_path: Path) -> None:
         assert not on_disk(tmp_path, features[8])
         await store.drop("staff")
         assert not any(on_disk(tmp_path, feature) for feature in features)
+
+
+async def test_a_replaced_feature_is_gone_from_the_disk(tmp_path: Path) -> None:
+    faces, before, after = faces_of(20), unit_features(20, seed=1), unit_features(20, seed=2)
+    async with LocalStores(tmp_path).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces, before)
+        await store.upsert("staff", [*faces[7:9], Face("new", "somebody")], after[7:10])
+        assert [on_disk(tmp_path, feature) for feature in before] == [row not in {7, 8} for row in range(20)]
+        assert all(on_disk(tmp_path, feature) for feature in after[7:10])
+        twice = [Face("twice", "somebody"), Face("twice", "somebody")]  # in one batch the last holds
+        await store.upsert("staff", twice, after[:2])
+        assert [on_disk(tmp_path, feature) for feature in after[:2]] == [False, True]
+
+
+async def test_enrolling_new_faces_does_not_wait_for_the_log_to_be_emptied(tmp_path: Path) -> None:
+    log = tmp_path / f"{DATABASE_FILE}-wal"
+    async with LocalStores(tmp_path).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces_of(20), unit_features(20))
+        before = log.stat().st_size
+        await store.upsert("staff", [Face("new", "somebody")], unit_features(1, seed=1))
+        assert log.stat().st_size > before > 0
+        await store.upsert("staff", [Face("new", "somebody")], unit_features(1, seed=2))
+        assert log.stat().st_size == 0
+
+
+async def test_a_crash_between_deleting_and_erasing_is_made_good_at_the_next_opening(tmp_path: Path) -> None:
+    [face], feature = faces_of(1), unit_features(1)
+    (tmp_path / "crashed").mkdir()
+    with closing(FaceDatabase(tmp_path / DATABASE_FILE)) as database:
+        key = database.create("staff", SPACE)
+        database.upsert(key, [face], feature)
+        database.delete_face(key, face.face_id)
+        for name in (DATABASE_FILE, f"{DATABASE_FILE}-wal"):
+            shutil.copy(tmp_path / name, tmp_path / "crashed")
+    assert on_disk(tmp_path / "crashed", feature)
+    async with LocalStores(tmp_path / "crashed").open():
+        assert not on_disk(tmp_path / "crashed", feature)
 
 
 async def test_a_search_sees_each_face_before_or_after_its_replacement_never_between(tmp_path: Path) -> None:
