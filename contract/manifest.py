@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError, model_validator
 
 from contract.calibration import Calibration
 from contract.confidence import ConfidenceModel
@@ -87,9 +87,13 @@ class Training(_Facts):
 
 
 class Parity(_Facts):
-    """Largest difference between the eager module and the exported one."""
+    """Largest difference between the eager module and the exported one, and what the exported one answers to a proof.
+
+    The answer is the fingerprint of what an engine really has loaded: that of `contract.proof.proof_features` [dt].
+    """
 
     max_abs_difference: float = Field(ge=0, le=1e-3)
+    proof: tuple[FiniteFloat, ...] | None = Field(strict=False)
 
 
 class TranslatorManifest(_Facts):
@@ -116,6 +120,8 @@ class TranslatorManifest(_Facts):
             raise ValueError("source and target are the same space")
         if self.confidence is not None and self.confidence.dim != self.source.dim:
             raise ValueError("confidence has another dimension than the source")
+        if self.parity.proof is not None and len(self.parity.proof) != self.target.dim:
+            raise ValueError("the proof has another dimension than the target")
         return self
 
 

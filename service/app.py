@@ -109,7 +109,8 @@ async def _open_engine(settings: Settings) -> Engine:
 async def _open_galleries(settings: Settings) -> GalleryStore:
     bounds = {"faces_max": settings.faces_max, "galleries_max": settings.galleries_max}
     if settings.gallery_store is StoreKind.REDIS:
-        return await RedisGalleries.open(settings.redis_url.get_secret_value(), **bounds)
+        url = settings.redis_url.get_secret_value()
+        return await RedisGalleries.open(url, timeout_ms=settings.timeout_ms, **bounds)
     return await asyncio.to_thread(LocalGalleries.open, settings.gallery_dir, **bounds)
 
 

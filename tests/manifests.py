@@ -38,6 +38,6 @@ def make_manifest(
         "calibration": None,
         "target_calibration": None,
         "confidence": None,
-        "parity": Parity(max_abs_difference=0.0),
+        "parity": Parity(max_abs_difference=0.0, proof=None),
     }
     return TranslatorManifest.model_validate(facts | changes)

@@ -27,6 +27,7 @@ from contract.manifest import (
     sha256_of,
     write_manifest,
 )
+from contract.proof import proof_features
 from contract.spaces import FeatureSpace
 from training.errors import ExportError
 
@@ -87,7 +88,9 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
     if version_dir.exists():
         raise ExportError(f"{facts.id}/{version} exists; a published version is never overwritten")
     scripted = script(module, facts.source.dim)
-    parity = Parity(max_abs_difference=measure_parity(module, scripted, facts.source.dim))
+    parity = Parity(
+        max_abs_difference=measure_parity(module, scripted, facts.source.dim), proof=_proof(scripted, facts.source.dim)
+    )
     try:
         _publish(scripted, facts, version, parity, translator_dir)
     except OSError as error:
@@ -160,6 +163,11 @@ def measure_parity(module: nn.Module, scripted: torch.jit.ScriptModule, source_d
 def software_versions() -> dict[str, str]:
     """Versions that decide the weights."""
     return {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__}
+
+
+def _proof(scripted: torch.jit.ScriptModule, source_dim: int) -> tuple[float, ...]:
+    with torch.inference_mode():
+        return tuple(_run(scripted, torch.from_numpy(proof_features(source_dim)))[0].tolist())
 
 
 def _run(module: nn.Module, features: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 
 from contract.manifest import MODEL_FILE, TranslatorManifest
+from contract.proof import proof_features
 from contract.vectors import Features
-from service.engines.proof import check_proof, proof_features
+from service.engines.proof import check_proof
 from service.errors import EngineFailedError, EngineOverloadedError, EngineTimeoutError, EngineUnavailableError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class TorchScriptEngine:
             logger.warning("%s/%d does not load: %s", manifest.id, manifest.version, type(error).__name__)
             raise EngineFailedError(f"{MODEL_FILE} is no TorchScript that loads") from None
         for rows in PROOF_ROWS:
-            check_proof(manifest, self._run(module, proof_features(manifest, rows)), rows)
+            check_proof(manifest, self._run(module, proof_features(manifest.source.dim, rows)), rows)
         return module
 
     def _run(self, module: "ScriptModule", features: Features) -> Features:

@@ -8,8 +8,9 @@ from typing import Any, Self
 import numpy as np
 
 from contract.manifest import TranslatorManifest
+from contract.proof import proof_features
 from contract.vectors import Features
-from service.engines.proof import check_proof, proof_features
+from service.engines.proof import check_proof
 from service.engines.triton_config import config_for
 from service.errors import (
     EngineError,
@@ -56,8 +57,8 @@ class TritonEngine:
     async def load(self, manifest: TranslatorManifest) -> None:
         """Have Triton load this version beside those that already serve, and prove it. Raises EngineError.
 
-        A version that answers already, since Triton loaded it at its own start or for another gateway, is taken as it
-        is: a published version never changes, and loading it again would take seconds.
+        A version that answers as its manifest says, since Triton loaded it at its own start or for another gateway, is
+        taken as it is: loading it again would take seconds.
         """
         if self._loaded.get((manifest.id, manifest.version)) in (None, manifest) and await self._answers(manifest):
             self._loaded[manifest.id, manifest.version] = manifest
@@ -126,7 +127,7 @@ class TritonEngine:
         return True
 
     async def _prove(self, manifest: TranslatorManifest, timeout_ms: int = PROOF_TIMEOUT_MS) -> None:
-        check_proof(manifest, await self.translate(manifest, proof_features(manifest), timeout_ms))
+        check_proof(manifest, await self.translate(manifest, proof_features(manifest.source.dim), timeout_ms))
 
 
 def _engine_error(error: Any) -> EngineError:  # noqa: ANN401 - tritonclient has no types

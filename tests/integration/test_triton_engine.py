@@ -1,6 +1,7 @@
 """The Triton engine against a real Triton: versions come and go, and its failures are told apart."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -165,6 +166,18 @@ async def test_a_version_that_triton_serves_already_is_not_loaded_again(
     (repository / manifest.id / CONFIG_FILE).unlink()  # a load would miss it
     await engine.load(manifest)
     assert (await engine.translate(manifest, random_features(1), TIMEOUT_MS)).shape == (1, TARGET.dim)
+
+
+async def test_weights_that_triton_loaded_before_they_were_replaced_do_not_serve(
+    engine: TritonEngine, server: TritonServer, repository: Path
+) -> None:
+    _, version_dir = publish(repository, "stale")
+    await asyncio.to_thread(server.load, version_dir.parent.name)
+    shutil.rmtree(version_dir)
+    replaced, _ = publish(repository, "stale", seed=1)
+    await engine.load(replaced)
+    expected = eager(random_features(2), RandomLinear(SOURCE.dim, TARGET.dim, seed=1))
+    np.testing.assert_allclose(await engine.translate(replaced, random_features(2), TIMEOUT_MS), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(("content", "reason"), [(None, "No such file"), ("surprise: 1", "no model configuration")])

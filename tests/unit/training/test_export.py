@@ -53,6 +53,9 @@ def test_the_exported_module_is_the_trained_one(tmp_path: Path) -> None:
     manifest = read_manifest(version_dir)
     assert manifest.sha256 == sha256_of(version_dir / "model.pt")
     assert 0 <= manifest.parity.max_abs_difference <= PARITY_MAX
+    with torch.inference_mode():
+        answer = translator(torch.ones(1, SOURCE.dim))[0]
+    torch.testing.assert_close(torch.tensor(manifest.parity.proof), answer, rtol=0, atol=PARITY_MAX)
 
 
 def test_versions_count_up_and_the_first_stays(tmp_path: Path) -> None:
