@@ -3,9 +3,12 @@
 The paper writes the Euclidean norm, not its square, in Eq. 4, 8 and 9; so do we. Probabilities are given as logits.
 """
 
+import torch
 from torch import Tensor
 from torch.linalg import vector_norm
-from torch.nn.functional import softplus
+from torch.nn.functional import cosine_similarity, cross_entropy, softplus
+
+CONTRAST_TEMPERATURE = 0.05
 
 
 def reconstruction_loss(faces: Tensor, generated: Tensor) -> Tensor:
@@ -44,6 +47,20 @@ def representation_loss(targets: Tensor, extracted: Tensor) -> Tensor:
 def regression_loss(targets: Tensor, translated: Tensor) -> Tensor:
     """Eq. 9, L_Reg(G, E) = E ||Y - E(G(X))||_2 over features [N, dt]."""
     return _euclidean(targets, translated)
+
+
+def direction_loss(targets: Tensor, translated: Tensor) -> Tensor:
+    """1 - cosine of features [N, dt]: what a gallery compares by."""
+    return (1 - cosine_similarity(targets, translated)).mean()
+
+
+def contrastive_loss(targets: Tensor, translated: Tensor) -> Tensor:
+    """InfoNCE (van den Oord et al., 2018) at temperature 0.05: each translation [N, dt] among all targets [N, dt].
+
+    Both of unit length. Not the paper's: it asks for what identification asks, the right face before all others.
+    """
+    logits = translated @ targets.T / CONTRAST_TEMPERATURE  # [N, N]
+    return cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
 def _euclidean(a: Tensor, b: Tensor) -> Tensor:

@@ -14,18 +14,19 @@ VALIDATION_SHARE = 0.2
 def fit_affine(fit: Fit) -> Translator:
     """Ridge regression with centring; the penalty is chosen on identities set aside, then all pairs are used."""
     training_rows, validation_rows = _split(fit)
-    moments = _moments(fit, training_rows)
+    moments = measure(fit, training_rows)
     similarities = [_similarity(fit, _translator(fit, solve_ridge(moments, r)), validation_rows) for r in RIDGES]
     best = RIDGES[int(np.argmax(similarities))]
-    return _translator(fit, solve_ridge(_moments(fit, fit.rows), best))
+    return _translator(fit, solve_ridge(measure(fit, fit.rows), best))
 
 
 def fit_procrustes(fit: Fit) -> Translator:
     """The orthogonal map between centred features."""
-    return _translator(fit, solve_procrustes(_moments(fit, fit.rows)))
+    return _translator(fit, solve_procrustes(measure(fit, fit.rows)))
 
 
-def _moments(fit: Fit, rows: Rows) -> Moments:
+def measure(fit: Fit, rows: Rows) -> Moments:
+    """Second moments of prepared sources and unit-length targets, streamed."""
     mean, scale = preparation(fit)
     prepare = Translator(mean, scale, torch.nn.Identity()).prepare
     return measure_moments(

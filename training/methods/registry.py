@@ -11,9 +11,11 @@ from training.methods.base import FitMethod
 from training.methods.fully_connected import fit_fully_connected
 from training.methods.linear import fit_affine, fit_procrustes
 from training.methods.r3an import fit_r3an
+from training.methods.residual import fit_residual
 from training.models.fully_connected import FullyConnected
 from training.models.linear import Linear
 from training.models.r3an import R3AN
+from training.models.residual import Residual
 from training.models.translator import Translator
 
 
@@ -29,6 +31,7 @@ class Entry:
 METHODS: dict[Method, Entry] = {
     Method.R3AN: Entry(fit_r3an, R3AN, needs_images=True),
     Method.FC: Entry(fit_fully_connected, FullyConnected),
+    Method.RESIDUAL: Entry(fit_residual, Residual),
     Method.AFFINE: Entry(fit_affine, Linear),
     Method.PROCRUSTES: Entry(fit_procrustes, Linear),
 }

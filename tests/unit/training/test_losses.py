@@ -9,6 +9,8 @@ from torch import Tensor
 
 from training.losses import (
     adversarial_loss,
+    contrastive_loss,
+    direction_loss,
     discriminator_loss,
     generator_loss,
     reconstruction_loss,
@@ -84,6 +86,19 @@ def test_gs_adversarial_gradient_is_strongest_where_d_is_surest() -> None:
     logits = torch.tensor([-8.0, 0.0, 8.0], requires_grad=True)
     (gradient,) = torch.autograd.grad(adversarial_loss(logits), logits)
     assert gradient.abs().argsort(descending=True).tolist() == [0, 1, 2], "a caught G must not stop learning"
+
+
+def test_the_direction_loss_is_one_minus_the_cosine() -> None:
+    y, z = draw(7, 6, seed=0), draw(7, 6, seed=1)
+    cosines = [np.dot(a, b) / math.hypot(*a) / math.hypot(*b) for a, b in zip(y.tolist(), z.tolist(), strict=True)]
+    assert direction_loss(y, z).item() == pytest.approx(1 - np.mean(cosines), rel=1e-12)
+
+
+def test_the_contrastive_loss_is_the_surprise_at_finding_each_target_among_all() -> None:
+    y, z = (torch.nn.functional.normalize(draw(7, 6, seed=seed)) for seed in (0, 1))
+    likelihoods = np.exp(z.numpy() @ y.numpy().T / 0.05)
+    expected = -np.mean(np.log(np.diag(likelihoods) / likelihoods.sum(axis=1)))
+    assert contrastive_loss(y, z).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_losses_stay_finite_for_extreme_logits() -> None:

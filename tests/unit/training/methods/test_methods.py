@@ -63,6 +63,22 @@ def test_r3an_trains_by_every_setting(pairs: PairedFeatures, tmp_path: Path, set
     assert np.isfinite(translate(entry(Method.R3AN).fit(fit), fit.sources(fit.rows))).all()
 
 
+def test_residual_gives_translations_the_spread_of_targets(pairs: PairedFeatures, tmp_path: Path) -> None:
+    fit = make_fit(pairs, tmp_path / "c.pt", Method.RESIDUAL, **SETTINGS, contrast_weight=1.0)
+    translator = entry(Method.RESIDUAL).fit(fit)
+    with torch.no_grad():
+        translated = translator.network(translator.prepare(torch.from_numpy(fit.sources(fit.rows)))).numpy()
+    mean, targets = fit.targets(fit.rows).mean(axis=0), fit.targets(fit.rows)
+    spreads = [np.sqrt(np.square(rows - mean).sum(axis=1).mean()) for rows in (translated, targets)]
+    assert spreads[0] == pytest.approx(spreads[1], rel=1e-4)
+
+
+def test_residual_taken_up_when_finished_is_the_same(pairs: PairedFeatures, tmp_path: Path) -> None:
+    fit = make_fit(pairs, tmp_path / "c.pt", Method.RESIDUAL, **SETTINGS, contrast_weight=1.0)
+    first, again = (entry(Method.RESIDUAL).fit(fit).state_dict() for _ in range(2))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+
+
 @pytest.mark.parametrize("method", [Method.AFFINE, Method.PROCRUSTES])
 def test_a_linear_method_finds_a_linear_map(pairs: PairedFeatures, tmp_path: Path, method: Method) -> None:
     fit = make_fit(pairs, tmp_path / "c.pt", method)
@@ -104,5 +120,5 @@ def test_r3an_without_images_is_refused_by_column(tmp_path: Path, pairs: PairedF
 
 
 def test_a_method_that_is_not_there_yet_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="method residual is not available; there are r3an, fc"):
-        entry(Method.RESIDUAL)
+    with pytest.raises(ConfigError, match="method kernel-ridge is not available; there are r3an, fc"):
+        entry(Method.KERNEL_RIDGE)
