@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import numpy as np
@@ -127,8 +127,13 @@ async def read_feature_body(request: Request, model: type[Model], bytes_max: int
     body = await read_body(request, bytes_max, deadline)
     if kind == JSON:
         return validate(model, parse_json(body))
-    query: Mapping[str, object] = dict(request.query_params)
-    return validate(model, {**query, "features": body}, strict=False)
+    query = request.query_params.multi_items()
+    names = [name for name, _ in query]
+    if len(set(names)) < len(names):
+        raise MalformedBodyError("a query parameter stands twice")
+    if {"features", "encoding_format"} & set(names):
+        raise MalformedBodyError(f"{OCTET_STREAM} carries the features in its body, as float32")
+    return validate(model, {**dict(query), "features": body}, strict=False)
 
 
 def to_features(raw: list[Any] | bytes, encoding_format: EncodingFormat, dim: int, rows_max: int) -> Features:

@@ -42,7 +42,7 @@ def floats(features: Features, **names: str) -> dict[str, Any]:
     return {"json": {**ROUTE, "features": features.tolist(), **names}}
 
 
-def packed(body: bytes, **names: str) -> dict[str, Any]:
+def packed(body: bytes, **names: str | list[str]) -> dict[str, Any]:
     return {"content": body, "headers": OCTET_STREAM, "params": {**ROUTE, **names}}
 
 
@@ -83,6 +83,9 @@ BAD = {
     "octet-stream without its model": Bad(
         {"content": pack_float32(random_features(1)), "headers": OCTET_STREAM}, 400, "malformed"
     ),
+    "octet-stream with features in its query": Bad(packed(b"0" * 96, features="[[1]]"), 400, "malformed"),
+    "octet-stream in another encoding": Bad(packed(b"0" * 96, encoding_format="base64"), 400, "malformed"),
+    "octet-stream with two models": Bad(packed(b"0" * 96, source_model=[SOURCE.id, "other"]), 400, "malformed"),
     "too many rows": Bad(encoded(as_base64(random_features(ROWS_MAX + 1))), 413, "too-large"),
     "too many rows in octet-stream": Bad(packed(pack_float32(random_features(ROWS_MAX + 1))), 413, "too-large"),
     "too many bytes": Bad(packed(b"0" * (BODY_BYTES_MAX + 1)), 413, "too-large"),
