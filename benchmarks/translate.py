@@ -16,7 +16,9 @@ from contract.spaces import FeatureSpace
 from contract.vectors import pack_float32
 from deploy.gateway import GatewayServer
 from training.export import Facts, export_translator
+from training.methods.kernel_ridge import SUPPORTS_MAX
 from training.methods.registry import METHODS, empty_translator
+from training.models.kernel import Kernel
 
 SOURCE, TARGET = FeatureSpace(id="bench-source-256", dim=256), FeatureSpace(id="bench-target-256", dim=256)
 BATCHES = (1, 64, 512)
@@ -73,6 +75,9 @@ def _export(method: Method, repository: Path) -> Path:
     torch.manual_seed(0)
     training = Training(data_fingerprint="0" * 64, rows=1, identities=1, config={}, seed=0, seconds=0.0, software={})
     translator = empty_translator(method, SOURCE.dim, TARGET.dim)
+    if isinstance(translator.network, Kernel):  # its cost is its supports'
+        translator.network.supports = torch.randn(SUPPORTS_MAX, SOURCE.dim) * 0.1
+        translator.network.weights = torch.randn(SUPPORTS_MAX, TARGET.dim)
     facts = Facts(id="bench", method=method, source=SOURCE, target=TARGET, training=training)
     return export_translator(translator, facts, repository)
 

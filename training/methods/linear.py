@@ -13,7 +13,7 @@ VALIDATION_SHARE = 0.2
 
 def fit_affine(fit: Fit) -> Translator:
     """Ridge regression with centring; the penalty is chosen on identities set aside, then all pairs are used."""
-    training_rows, validation_rows = _split(fit)
+    training_rows, validation_rows = set_aside(fit)
     moments = measure(fit, training_rows)
     similarities = [_similarity(fit, _translator(fit, solve_ridge(moments, r)), validation_rows) for r in RIDGES]
     best = RIDGES[int(np.argmax(similarities))]
@@ -40,7 +40,8 @@ def _translator(fit: Fit, solution: tuple[Matrix, Matrix]) -> Translator:
     return Translator(*preparation(fit), network)
 
 
-def _split(fit: Fit) -> tuple[Rows, Rows]:
+def set_aside(fit: Fit) -> tuple[Rows, Rows]:
+    """Training rows of four identities in five, and those of the fifth, to choose settings by."""
     identities = np.asarray(fit.pairs.identities[fit.rows])
     unique = np.unique(identities)
     rng = np.random.default_rng(fit.config.seed)

@@ -9,10 +9,12 @@ from contract.manifest import Method
 from training.errors import ConfigError
 from training.methods.base import FitMethod
 from training.methods.fully_connected import fit_fully_connected
+from training.methods.kernel_ridge import fit_kernel_ridge
 from training.methods.linear import fit_affine, fit_procrustes
 from training.methods.r3an import fit_r3an
 from training.methods.residual import fit_residual
 from training.models.fully_connected import FullyConnected
+from training.models.kernel import Kernel
 from training.models.linear import Linear
 from training.models.r3an import R3AN
 from training.models.residual import Residual
@@ -32,6 +34,7 @@ METHODS: dict[Method, Entry] = {
     Method.R3AN: Entry(fit_r3an, R3AN, needs_images=True),
     Method.FC: Entry(fit_fully_connected, FullyConnected),
     Method.RESIDUAL: Entry(fit_residual, Residual),
+    Method.KERNEL_RIDGE: Entry(fit_kernel_ridge, Kernel),
     Method.AFFINE: Entry(fit_affine, Linear),
     Method.PROCRUSTES: Entry(fit_procrustes, Linear),
 }

@@ -120,5 +120,5 @@ def test_r3an_without_images_is_refused_by_column(tmp_path: Path, pairs: PairedF
 
 
 def test_a_method_that_is_not_there_yet_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="method kernel-ridge is not available; there are r3an, fc"):
-        entry(Method.KERNEL_RIDGE)
+    with pytest.raises(ConfigError, match="method distilled is not available; there are r3an, fc"):
+        entry(Method.DISTILLED)
