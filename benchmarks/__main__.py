@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.directions import directions_result, judge_directions
 from benchmarks.quality import quality_result
 from benchmarks.results import PAGE, render, write
 from benchmarks.translate import translate_result
@@ -52,6 +53,21 @@ def quality(
         f"--methods {methods}",
     ]
     write(quality_result(name, f"python -m benchmarks quality {' '.join(arguments)} --out DIR", outcome))
+    page()
+
+
+@app.command()
+def directions(
+    pairs: Annotated[Path, typer.Option()],
+    out: Annotated[Path, typer.Option(help="Folder of bake-offs; finished and interrupted trainings are taken up.")],
+    name: Annotated[str, typer.Option()] = "quality-directions",
+    methods: Annotated[str, typer.Option()] = "residual,kernel-ridge,affine,procrustes",
+) -> None:
+    """Run a bake-off for every ordered pair of the data's encoders and keep the figures."""
+    with view_progress(as_json=False) as view:
+        summaries = judge_directions(pairs, methods.split(","), out, view.stage, view.iterations("a direction"))
+    arguments = f"--pairs {pairs.name} --name {name} --methods {methods}"
+    write(directions_result(name, f"python -m benchmarks directions {arguments} --out DIR", summaries))
     page()
 
 
