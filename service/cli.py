@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from contract.spaces import NAME_PATTERN
 from service.access import KeyRecord, KeysFile, KeysFileError, Scope, create_key, read_keys, write_keys
 from service.app import create_app
-from service.http_protocol import bounded_protocol
+from service.http_protocol import HEAD_BYTES_MAX, ConnectionBounds, bounded_protocol
 from service.logs import configure_logs
 from service.settings import Environment, Settings
 
 EXIT_BAD_INPUT = 2
+LATE_MESSAGE_S = 1.0  # between the answer to a body that is late and the end of its connection
 
 KeysPath = Annotated[Path, typer.Option("--file", help="The API keys file.", envvar="R3AN_API_KEYS_FILE")]
 KeyId = Annotated[str, typer.Option("--id", help="Name of the key, such as the client that holds it.")]
@@ -47,7 +48,7 @@ def serve() -> None:
             host=settings.host,
             port=settings.port,
             loop="uvloop",
-            http=bounded_protocol(settings.connections_max),
+            http=bounded_protocol(_connection_bounds(settings)),
             ws="none",
             log_config=None,
             access_log=False,  # it would write query strings and paths; the gateway logs routes itself
@@ -56,6 +57,15 @@ def serve() -> None:
         )
     )
     server.run()  # exits with 3 when the port or the repository cannot be used
+
+
+def _connection_bounds(settings: Settings) -> ConnectionBounds:
+    return ConnectionBounds(
+        connections_max=settings.connections_max,
+        # Chunks may be framed by as many bytes as they hold.
+        message_bytes_max=2 * settings.body_bytes_max + HEAD_BYTES_MAX,
+        message_timeout_s=settings.timeout_ms / 1000 + LATE_MESSAGE_S,
+    )
 
 
 @cli.command()

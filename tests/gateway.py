@@ -12,11 +12,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.http_protocol import bounded_protocol
+from service.http_protocol import ConnectionBounds, bounded_protocol
 from service.settings import EngineKind, Environment, Settings
 
 START_TIMEOUT_S = 60.0
-CONNECTIONS_MAX = 512
+BOUNDS = ConnectionBounds(connections_max=512, message_bytes_max=64 * 1024**2, message_timeout_s=60.0)
 
 
 def development_settings(directory: Path, **changes: object) -> Settings:
@@ -33,9 +33,9 @@ def development_settings(directory: Path, **changes: object) -> Settings:
 
 
 @contextmanager
-def running_app(app: FastAPI, connections_max: int = CONNECTIONS_MAX) -> Iterator[str]:
+def running_app(app: FastAPI, bounds: ConnectionBounds = BOUNDS) -> Iterator[str]:
     """Serve an application over real HTTP; yields its base URL."""
-    protocol = bounded_protocol(connections_max)
+    protocol = bounded_protocol(bounds)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, http=protocol, ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="gateway")
