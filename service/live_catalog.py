@@ -55,14 +55,14 @@ class LiveCatalog:
             engine_lost = bool(self.current.translators) and not await self._engine.ready()
             if found == self._seen and not self._unproven and not engine_lost:
                 return
-            self._seen = found
-            await self._serve(found, prove_again=engine_lost)
+            is_start, self._seen = self._seen is None, found
+            await self._serve(found, prove_again=engine_lost, is_start=is_start)
         except CatalogError as error:
             self._metrics.catalog_reloads.labels("refused").inc()
             logger.error("catalogue refused: %s", error)  # noqa: TRY400 - one line; the reason says all
             raise
 
-    async def _serve(self, found: dict[str, tuple[Candidate, ...]], *, prove_again: bool) -> None:
+    async def _serve(self, found: dict[str, tuple[Candidate, ...]], *, prove_again: bool, is_start: bool) -> None:
         before, refusals = self.current, list[Refusal]()
         unproven, self._unproven = self._unproven, set()
         free = asyncio.Semaphore(LOADS_AT_ONCE_MAX)
@@ -78,7 +78,7 @@ class LiveCatalog:
         try:
             catalog = Catalog.of(served, refusals)
         except CatalogError:
-            if not before.translators:
+            if is_start:  # nothing says which of them is meant
                 self._retire(served, keep=before)
                 raise
             catalog = _without_contradictions(before, served, refusals)
@@ -95,6 +95,11 @@ class LiveCatalog:
         for candidate in candidates:
             try:
                 manifest = await asyncio.to_thread(self._reader.read, candidate)
+                if serving is not None and manifest.version == serving.version and manifest != serving:
+                    refusals.append(
+                        Refusal(name, candidate.version, "replaced while it serves; publish the next version")
+                    )
+                    return serving
                 if manifest != serving or prove_again:
                     await self._engine.load(manifest)
             except (ManifestError, EngineFailedError) as error:

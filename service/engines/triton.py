@@ -60,7 +60,7 @@ class TritonEngine:
         A version that answers as its manifest says, since Triton loaded it at its own start or for another gateway, is
         taken as it is: loading it again would take seconds.
         """
-        if self._loaded.get((manifest.id, manifest.version)) in (None, manifest) and await self._answers(manifest):
+        if self._loaded.get((manifest.id, manifest.version)) in (None, manifest) and await self._serves(manifest):
             self._loaded[manifest.id, manifest.version] = manifest
             return
         serving = {version for name, version in self._loaded if name == manifest.id}
@@ -117,14 +117,21 @@ class TritonEngine:
         except self._client_module.InferenceServerException as error:
             raise _engine_error(error) from None
 
-    async def _answers(self, manifest: TranslatorManifest) -> bool:
+    async def _serves(self, manifest: TranslatorManifest) -> bool:
+        """Whether Triton has these very weights. Raises EngineOverloadedError: it is too busy to tell."""
         try:
             await self._prove(manifest, READY_TIMEOUT_MS)
         except EngineOverloadedError:
-            return True  # a full queue refuses the proof too, and is a sign of life
+            raise
         except EngineError:
             return False
         return True
+
+    async def _answers(self, manifest: TranslatorManifest) -> bool:
+        try:
+            return await self._serves(manifest)
+        except EngineOverloadedError:
+            return True  # a full queue refuses the proof too, and is a sign of life
 
     async def _prove(self, manifest: TranslatorManifest, timeout_ms: int = PROOF_TIMEOUT_MS) -> None:
         check_proof(manifest, await self.translate(manifest, proof_features(manifest.source.dim), timeout_ms))

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.manifest import MODEL_FILE, TranslatorManifest, read_manifest
+from contract.manifest import MODEL_FILE, Parity, TranslatorManifest, read_manifest
 from deploy.triton.start import TritonServer
 from service.engines.triton import TritonEngine
 from service.engines.triton_config import CONFIG_FILE, config_for
 from service.errors import (
+    EngineError,
     EngineFailedError,
     EngineOverloadedError,
     EngineTimeoutError,
@@ -127,6 +128,21 @@ async def test_a_full_queue_and_a_passed_deadline_are_told_apart(engine: TritonE
     late = (engine.translate(manifest, random_features(512), 1) for _ in range(16))
     outcomes = await asyncio.gather(*late, return_exceptions=True)
     assert any(isinstance(outcome, EngineTimeoutError) for outcome in outcomes)
+
+
+async def test_a_full_queue_is_no_proof(engine: TritonEngine, server: TritonServer, repository: Path) -> None:
+    manifest, version_dir = publish(repository, "too-busy-to-tell")
+    config = version_dir.parent / CONFIG_FILE
+    config.write_text(config.read_text().replace("max_queue_size: 4096", "max_queue_size: 1"))
+    await engine.load(manifest)
+    others = Parity(max_abs_difference=0.0, proof=(0.5,) * TARGET.dim)
+    newcomer = await TritonEngine.open(server.grpc_address, repository)
+    for _ in range(5):
+        crowd = (engine.translate(manifest, random_features(512), TIMEOUT_MS) for _ in range(64))
+        load = newcomer.load(manifest.model_copy(update={"parity": others}))
+        *_, outcome = await asyncio.gather(*crowd, load, return_exceptions=True)
+        assert isinstance(outcome, EngineError), "weights were taken for others"
+    await newcomer.close()
 
 
 async def test_a_killed_triton_is_unavailable_and_gets_its_versions_back(repository: Path) -> None:

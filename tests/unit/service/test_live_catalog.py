@@ -238,6 +238,28 @@ async def test_a_version_that_contradicts_another_translator_leaves_the_one_befo
     assert set(world.catalog.current.translators) == {NAME, f"third-8--{TARGET.id}"}
 
 
+async def test_a_version_that_is_replaced_while_it_serves_is_refused_and_serves_on(world: World) -> None:
+    version_dir = write_translator(world.repository)
+    await world.catalog.reload()
+    served = world.catalog.current.translators[NAME]
+    shutil.rmtree(version_dir)
+    write_translator(world.repository, seed=1, version=1)
+    await world.catalog.reload()
+    assert world.catalog.current.translators[NAME] == served
+    assert world.refused() == [(1, "replaced while it serves; publish the next version")]
+    assert world.engine.loads == [(NAME, 1)]
+
+
+async def test_contradictions_that_come_later_keep_nothing_else_out_of_an_empty_catalogue(world: World) -> None:
+    await world.catalog.reload()
+    write_translator(world.repository, FeatureSpace(id="another", dim=4), FeatureSpace(id=TARGET.id, dim=17))
+    write_translator(world.repository)
+    write_translator(world.repository, FeatureSpace(id="good", dim=4), FeatureSpace(id="other", dim=4))
+    await world.catalog.reload()
+    assert set(world.catalog.current.translators) == {f"another--{TARGET.id}", "good--other"}
+    assert world.refused() == [(1, f"{TARGET.id} has 17 and 16 dimensions")]
+
+
 async def test_contradictions_from_the_start_are_no_catalogue(world: World) -> None:
     write_translator(world.repository)
     write_translator(world.repository, FeatureSpace(id="another", dim=4), FeatureSpace(id=TARGET.id, dim=17))
