@@ -136,7 +136,10 @@ class Access:
         """
         if self._file is not None:
             self._records = {record.id: record for record in read_keys(self._file).keys}
-            self._buckets = {id: bucket for id, bucket in self._buckets.items() if id in self._records}
+            # Requests add buckets meanwhile, on another thread: a copy is taken at once, and only what is gone removed.
+            for id in list(self._buckets):
+                if id not in self._records:
+                    self._buckets.pop(id, None)
 
     def authorize(self, key: str | None, scope: Scope | None) -> None:
         """Pass a request that presents `key`; scope None asks for any valid key.
