@@ -18,7 +18,7 @@ from training.fit import FittedFacts, fit_pairs, load_for, split_identities
 from training.identification import paired_difference
 from training.loop import OnIteration
 from training.models.translator import Translator
-from training.preflight import check_pairs
+from training.preflight import check_judgeable, check_learnable
 from training.proof import (
     Natives,
     Proof,
@@ -89,7 +89,8 @@ def run_bakeoff(contest: Contest, out: Path, repository: Path, on_stage: OnStage
         on_stage("reading pairs")
         pairs = load_for(contest.pairs, contest.source, contest.target, methods, copy)
         split = split_identities(pairs)
-        check_pairs(pairs, split)
+        check_learnable(pairs, split.training)
+        check_judgeable(pairs, split.held_out)
         stage = set_stage(pairs, split, contest.source, contest.target)
         entrants: dict[Method, _Entrant] = {}
         for config in contest.configs:

@@ -64,14 +64,14 @@ def fit(
     """Train one translator on 60 % of the identities; run again to go on after an interruption."""
     from training.config import load_config  # noqa: PLC0415 - as above
     from training.fit import fit_pairs, load_for, split_identities  # noqa: PLC0415 - as above
-    from training.preflight import check_pairs  # noqa: PLC0415 - as above
+    from training.preflight import check_learnable  # noqa: PLC0415 - as above
     from training.workspace import workspace  # noqa: PLC0415 - as above
 
     settings = load_config(method, config, seed=seed)
     with view_progress(as_json) as view, workspace(out) as copy:
         loaded = load_for(pairs, source, target, [method], copy, view.counter("reading pairs"))
         split = split_identities(loaded)
-        check_pairs(loaded, split)
+        check_learnable(loaded, split.training)
         _, facts = fit_pairs(loaded, split.training, source, target, settings, out, view.iterations(method))
     _print({"out": str(out), "method": method, "training": facts.training.model_dump(mode="json")}, as_json)
 

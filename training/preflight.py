@@ -5,7 +5,6 @@ import numpy as np
 from contract.vectors import Features, l2_normalize
 from training.calibration import PAIRS_MIN
 from training.errors import DataError
-from training.fit import Split
 from training.identification import split_probes_gallery
 from training.methods.base import Rows, chunks
 from training.pairs import IDENTITY, PairedFeatures
@@ -13,27 +12,20 @@ from training.pairs import IDENTITY, PairedFeatures
 SAME_MAX = 1e-6  # float32 cannot tell two unit vectors apart whose entries lie closer
 
 
-def check_pairs(pairs: PairedFeatures, split: Split) -> None:
-    """Refuse pairs that would fail, or teach nothing, after the training.
-
-    Raises:
-        DataError: a space is constant over the training rows, no held-out probe has a mate, or the impostor pairs are
-            too few for a calibration.
-    """
+def check_learnable(pairs: PairedFeatures, training: Rows) -> None:
+    """Refuse pairs that teach nothing. Raises DataError when a space is constant over the rows to train on."""
     for space, features in pairs.features.items():
-        if not _varies(features, split.training):
+        if not _varies(features, training):
             reason = "all rows to train on hold the same vector, up to its length; nothing can be learned from it"
             raise DataError(str(pairs.path), reason, column=space)
-    _check_held_out(pairs, split.held_out)
 
 
-def _varies(features: Features, rows: Rows) -> bool:
-    first = l2_normalize(np.asarray(features[rows[:1]]))
-    directions = (l2_normalize(np.asarray(features[part])) for part in chunks(rows))
-    return any(np.abs(part - first).max() > SAME_MAX for part in directions)  # ends at the first that differs
+def check_judgeable(pairs: PairedFeatures, held_out: Rows) -> None:
+    """Refuse pairs by whose held-out rows no translator can be judged.
 
-
-def _check_held_out(pairs: PairedFeatures, held_out: Rows) -> None:
+    Raises:
+        DataError: no held-out probe has a mate, or the impostor pairs are too few for a calibration.
+    """
     identities = np.asarray(pairs.identities[held_out])
     probes, enrolled = (len(rows) for rows in split_probes_gallery(identities, seed=0))  # the seed moves no number
     known = len(np.unique(identities[identities >= 0]))
@@ -47,3 +39,9 @@ def _check_held_out(pairs: PairedFeatures, held_out: Rows) -> None:
             f"calibration needs at least {PAIRS_MIN}; more identities, or more faces of each, are needed"
         )
         raise DataError(str(pairs.path), reason, column=IDENTITY)
+
+
+def _varies(features: Features, rows: Rows) -> bool:
+    first = l2_normalize(np.asarray(features[rows[:1]]))
+    directions = (l2_normalize(np.asarray(features[part])) for part in chunks(rows))
+    return any(np.abs(part - first).max() > SAME_MAX for part in directions)  # ends at the first that differs

@@ -6,7 +6,7 @@ from pathlib import Path
 from training.errors import DataError
 from training.export import Facts, export_translator
 from training.fit import load, load_for, split_identities
-from training.preflight import check_pairs
+from training.preflight import check_judgeable, check_learnable
 from training.proof import confidence, judge_natives, prove, quality, set_stage, target_calibration
 from training.workspace import workspace
 
@@ -38,7 +38,8 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
                     str(pairs_path), "is not the data this fit was trained on; its held-out identities differ"
                 )
             split = split_identities(pairs)
-            check_pairs(pairs, split)
+            check_learnable(pairs, split.training)
+            check_judgeable(pairs, split.held_out)
             stage = set_stage(pairs, split, source, target)
             proof = prove(translator, stage)
             facts = replace(

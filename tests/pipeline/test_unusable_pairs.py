@@ -24,17 +24,23 @@ def _constant(whole: pa.Table, space: str) -> pa.Table:
     return whole.set_column(column, space, whole[space].take([0] * len(whole)))
 
 
+ONE_FACE_WORDS = ["column identity", "none of the 24 held-out identities has a second face"]
+CANNOT_BE_JUDGED = [
+    (_one_face_each, ONE_FACE_WORDS),
+    (_five_identities, ["column identity", "6 impostor pairs", "at least 100"]),
+]
+CANNOT_BE_LEARNED = [
+    (lambda whole: _constant(whole, SOURCE), [f"column {SOURCE}", "same vector"]),
+    (lambda whole: _constant(whole, TARGET), [f"column {TARGET}", "same vector"]),
+    (lambda whole: whole.append_column(SOURCE, whole[SOURCE]), [f"column {SOURCE}", "occurs 2 times"]),
+]
+
+
 @pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (_one_face_each, ["column identity", "none of the 24 held-out identities has a second face"]),
-        (_five_identities, ["column identity", "6 impostor pairs", "at least 100"]),
-        (lambda whole: _constant(whole, SOURCE), [f"column {SOURCE}", "same vector"]),
-        (lambda whole: _constant(whole, TARGET), [f"column {TARGET}", "same vector"]),
-        (lambda whole: whole.append_column(SOURCE, whole[SOURCE]), [f"column {SOURCE}", "occurs 2 times"]),
-    ],
+    ("command", "change", "words"),
+    [("bakeoff", *case) for case in CANNOT_BE_JUDGED + CANNOT_BE_LEARNED]
+    + [("fit", *case) for case in CANNOT_BE_LEARNED],
 )
-@pytest.mark.parametrize("command", ["bakeoff", "fit"])
 def test_pairs_that_cannot_be_learned_or_judged_are_refused_before_training(
     bakeoff: Bakeoff, tmp_path: Path, command: str, change: Callable[[pa.Table], pa.Table], words: list[str]
 ) -> None:
@@ -46,6 +52,19 @@ def test_pairs_that_cannot_be_learned_or_judged_are_refused_before_training(
     done = r3an(command, "--pairs", str(file), *spaces, method, "procrustes", "--out", str(out), "--json")
     assert_refused(done, "unusable.parquet", *words)
     assert not list(out.glob("**/*.pt")) + list(out.glob("**/seconds.json"))
+
+
+def test_pairs_of_one_face_each_are_fitted_and_exported_but_not_judged(bakeoff: Bakeoff, tmp_path: Path) -> None:
+    file, out, repository = tmp_path / "single.parquet", tmp_path / "out", tmp_path / "repository"
+    pq.write_table(_one_face_each(pq.read_table(bakeoff.pairs)), file)
+    spaces = ["--source", SOURCE, "--target", TARGET]
+    fitted = r3an("fit", "--pairs", str(file), *spaces, "--method", "procrustes", "--out", str(out), "--json")
+    assert fitted.returncode == 0, fitted.stderr
+    export = ["export", "--fit", str(out), "--repository", str(repository), "--json"]
+    assert_refused(r3an(*export, "--pairs", str(file)), "single.parquet", *ONE_FACE_WORDS)
+    assert not repository.exists()
+    published = r3an(*export)
+    assert published.returncode == 0, published.stderr
 
 
 def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(bakeoff: Bakeoff, tmp_path: Path) -> None:

@@ -10,16 +10,24 @@ from tests.unit.training.samples import SOURCE, TARGET, Columns, sample_columns,
 from training.errors import DataError
 from training.fit import split_identities
 from training.pairs import read_pairs
-from training.preflight import check_pairs
+from training.preflight import check_judgeable, check_learnable
 
 
 def check(folder: Path, columns: Columns) -> None:
     pairs = read_pairs(write_pairs(folder / "pairs.parquet", columns), [SOURCE, TARGET], folder / "cache")
-    check_pairs(pairs, split_identities(pairs))
+    split = split_identities(pairs)
+    check_learnable(pairs, split.training)
+    check_judgeable(pairs, split.held_out)
 
 
 def test_pairs_that_can_be_learned_and_judged_pass(tmp_path: Path) -> None:
     check(tmp_path, sample_columns(identities=20))
+
+
+@pytest.mark.parametrize("columns", [sample_columns(identities=100, faces=1), sample_columns(identities=5)])
+def test_pairs_that_cannot_be_judged_can_be_learned_from(tmp_path: Path, columns: Columns) -> None:
+    pairs = read_pairs(write_pairs(tmp_path / "pairs.parquet", columns), [SOURCE, TARGET], tmp_path / "cache")
+    check_learnable(pairs, split_identities(pairs).training)
 
 
 def test_identities_of_one_face_have_no_probe(tmp_path: Path) -> None:
