@@ -1,9 +1,10 @@
 """One fit on disk: train on some identities, set the others aside, leave weights and facts in a folder."""
 
+import hashlib
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -13,7 +14,7 @@ import torch
 from contract.manifest import Method, Training
 from contract.spaces import FeatureSpace
 from training.config import FitConfig
-from training.errors import ConfigError, DataError
+from training.errors import ConfigError, DataError, TrainingError
 from training.export import software_versions
 from training.loop import OnIteration
 from training.methods.base import Fit, Rows
@@ -43,6 +44,7 @@ class FittedFacts:
     source: FeatureSpace
     target: FeatureSpace
     training: Training
+    rows_sha256: str  # which rows were trained on; empty in a folder written before it was kept
 
 
 def split_identities(pairs: PairedFeatures, held_out_share: float = HELD_OUT_SHARE) -> Split:
@@ -82,37 +84,65 @@ def fit_pairs(
 ) -> tuple[Translator, FittedFacts]:
     """Train one method, or take up the finished or interrupted training that lies in `out`.
 
+    A finished fit of the same facts stays as it is, with the seconds it took.
+
     Raises:
         TrainingError: bad data, a checkpoint of another training, damaged seconds of earlier runs, or divergence.
     """
     out.mkdir(parents=True, exist_ok=True)
+    fit = Fit(pairs, rows, source, target, config, out / CHECKPOINT_FILE, on_iteration)
+    facts = _facts(fit)
+    finished = _load_if(facts, out)
+    if finished is not None:
+        return finished
     started_at = time.monotonic()
     before_s = _seconds_before(out)
-    fit = Fit(pairs, rows, source, target, config, out / CHECKPOINT_FILE, on_iteration)
     try:
         translator = entry(config.method).fit(fit)
     finally:
-        _write_atomically(out / SECONDS_FILE, json.dumps(before_s + time.monotonic() - started_at))
-    facts = FittedFacts(
-        method=config.method,
-        source=pairs.space(source),
-        target=pairs.space(target),
-        training=Training(
-            data_fingerprint=pairs.fingerprint,
-            rows=len(rows),
-            identities=len(np.unique(pairs.identities[rows])),
-            config=config.facts(),
-            seed=config.seed,
-            seconds=round(_seconds_before(out), 3),
-            software=software_versions(),
-        ),
-    )
+        seconds = before_s + time.monotonic() - started_at
+        _write_atomically(out / SECONDS_FILE, json.dumps(seconds))
+    facts = _with_seconds(facts, round(seconds, 3))
     save(translator, facts, out)
     return translator, facts
 
 
+def _facts(fit: Fit) -> FittedFacts:
+    """What is known of a fit before it is made: all but the seconds."""
+    training = Training(
+        data_fingerprint=fit.pairs.fingerprint,
+        rows=len(fit.rows),
+        identities=len(np.unique(fit.pairs.identities[fit.rows])),
+        config=fit.config.facts(),
+        seed=fit.config.seed,
+        seconds=0.0,
+        software=software_versions(),
+    )
+    return FittedFacts(
+        method=fit.config.method,
+        source=fit.pairs.space(fit.source),
+        target=fit.pairs.space(fit.target),
+        training=training,
+        rows_sha256=hashlib.sha256(fit.rows.tobytes()).hexdigest(),
+    )
+
+
+def _with_seconds(facts: FittedFacts, seconds: float) -> FittedFacts:
+    return replace(facts, training=facts.training.model_copy(update={"seconds": seconds}))
+
+
+def _load_if(facts: FittedFacts, out: Path) -> tuple[Translator, FittedFacts] | None:
+    """The finished fit in `out`, if its facts are these, whatever seconds it took."""
+    try:
+        translator, found = load(out)
+    except TrainingError:  # nothing, a part or a damaged one: to be fitted
+        return None
+    return (translator, found) if _with_seconds(found, 0.0) == facts else None
+
+
 def save(translator: Translator, facts: FittedFacts, out: Path) -> None:
-    """Write weights, then facts; facts are the sign that the weights are whole."""
+    """Write weights, then facts; facts are the sign that the weights are whole, and theirs."""
+    (out / FACTS_FILE).unlink(missing_ok=True)
     staged = out / f".{WEIGHTS_FILE}"
     torch.save(translator.state_dict(), staged)
     staged.replace(out / WEIGHTS_FILE)
@@ -131,6 +161,7 @@ def load(out: Path) -> tuple[Translator, FittedFacts]:
             source=FeatureSpace.model_validate(values["source"]),
             target=FeatureSpace.model_validate(values["target"]),
             training=Training.model_validate(values["training"]),
+            rows_sha256=values.get("rows_sha256", ""),
         )
         translator = empty_translator(facts.method, facts.source.dim, facts.target.dim)
         translator.load_state_dict(torch.load(out / WEIGHTS_FILE, weights_only=True))
@@ -140,13 +171,13 @@ def load(out: Path) -> tuple[Translator, FittedFacts]:
 
 
 def _seconds_before(out: Path) -> float:
-    """Seconds that earlier runs trained. Raises ConfigError for a damaged file.
+    """Seconds that earlier runs trained; without a checkpoint of theirs to go on from, none. Raises ConfigError.
 
-    It is not taken for zero: the seconds are published in the manifest, where they would silently be untrue. Nothing
-    is lost by the refusal, as it comes before training and the checkpoint stays.
+    A damaged file is not taken for zero: the seconds are published in the manifest, where they would silently be
+    untrue. Nothing is lost by the refusal, as it comes before training and the checkpoint stays.
     """
     file = out / SECONDS_FILE
-    if not file.exists():
+    if not file.exists() or not (out / CHECKPOINT_FILE).exists():
         return 0.0
     try:
         seconds = json.loads(file.read_text(encoding="utf-8"))

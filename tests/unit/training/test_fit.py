@@ -1,39 +1,169 @@
 """A fit's folder: what lies in it is taken up, or refused by name before anything is trained."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import training.fit
 from contract.manifest import Method
 from tests.unit.training.samples import SOURCE, TARGET, ignore_iteration, sample_pairs
 from training.config import FitConfig
 from training.errors import ConfigError
-from training.fit import FACTS_FILE, SECONDS_FILE, FittedFacts, fit_pairs
+from training.fit import CHECKPOINT_FILE, FACTS_FILE, SECONDS_FILE, WEIGHTS_FILE, FittedFacts, fit_pairs, load, save
+from training.loop import Losses, OnIteration
+from training.methods.base import Rows
+from training.models.translator import Translator
+from training.pairs import PairedFeatures
+
+ITERATIONS = 6
+Fitted = tuple[Translator, FittedFacts]
 
 
-def fit(folder: Path) -> FittedFacts:
-    pairs = sample_pairs(folder)
-    rows = np.arange(len(pairs) // 2)
-    config = FitConfig(method=Method.PROCRUSTES)
-    return fit_pairs(pairs, rows, SOURCE, TARGET, config, folder / "out", ignore_iteration)[1]
+@pytest.fixture
+def pairs(tmp_path: Path) -> PairedFeatures:
+    return sample_pairs(tmp_path)
 
 
-def test_seconds_of_earlier_runs_count(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / SECONDS_FILE).write_text("100.5")
-    assert fit(tmp_path).training.seconds >= 100.5
-    assert json.loads((tmp_path / "out" / SECONDS_FILE).read_text()) > 100.5
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def configure(method: Method, **settings: object) -> FitConfig:
+    return FitConfig.model_validate({"method": method, "iterations": ITERATIONS, "batch_rows": 8} | settings)
+
+
+def fit(
+    pairs: PairedFeatures,
+    out: Path,
+    config: FitConfig,
+    rows: Rows | None = None,
+    on_iteration: OnIteration = ignore_iteration,
+) -> Fitted:
+    rows = np.arange(len(pairs) // 2) if rows is None else rows
+    return fit_pairs(pairs, rows, SOURCE, TARGET, config, out, on_iteration)
+
+
+def stop_after(iterations: int) -> OnIteration:
+    def on_iteration(done: int, _: int, __: Losses) -> None:
+        if done == iterations:
+            raise KeyboardInterrupt
+
+    return on_iteration
+
+
+def interrupt(pairs: PairedFeatures, out: Path, config: FitConfig) -> None:
+    """Leave a training half done, with its checkpoint."""
+    with pytest.raises(KeyboardInterrupt):
+        fit(pairs, out, config, on_iteration=stop_after(4))
+    assert (out / CHECKPOINT_FILE).exists()
+    assert not (out / FACTS_FILE).exists()
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in out.iterdir()}
+
+
+def weights(fitted: Fitted) -> list[torch.Tensor]:
+    return list(fitted[0].state_dict().values())
+
+
+@pytest.mark.parametrize("method", [Method.PROCRUSTES, Method.AFFINE, Method.FC])
+def test_a_finished_fit_is_taken_up_as_it_is(pairs: PairedFeatures, out: Path, method: Method) -> None:
+    first = fit(pairs, out, configure(method))
+    before = contents(out)
+    again = fit(pairs, out, configure(method))
+    assert again[1] == first[1]
+    assert all(torch.equal(a, b) for a, b in zip(weights(first), weights(again), strict=True))
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"cut")])
+@pytest.mark.parametrize("name", [FACTS_FILE, WEIGHTS_FILE])
+def test_a_fit_that_is_not_whole_is_made_whole(
+    pairs: PairedFeatures, out: Path, name: str, damage: Callable[[Path], object]
+) -> None:
+    first = fit(pairs, out, configure(Method.AFFINE))
+    damage(out / name)
+    fit(pairs, out, configure(Method.AFFINE))
+    assert all(torch.equal(a, b) for a, b in zip(weights(first), weights(load(out)), strict=True))
+
+
+@pytest.mark.parametrize("settings", [{"seed": 1}, {"iterations": ITERATIONS + 1}])
+def test_a_closed_form_of_another_configuration_is_fitted_anew(
+    pairs: PairedFeatures, out: Path, settings: dict[str, int]
+) -> None:
+    fit(pairs, out, configure(Method.AFFINE))
+    other = configure(Method.AFFINE, **settings)
+    facts = fit(pairs, out, other)[1]
+    assert facts.training.config == other.facts()
+    assert load(out)[1] == facts
+
+
+def test_a_closed_form_on_other_rows_is_fitted_anew(pairs: PairedFeatures, out: Path) -> None:
+    first = fit(pairs, out, configure(Method.PROCRUSTES))
+    others = np.arange(len(pairs) // 2, len(pairs))
+    again = fit(pairs, out, configure(Method.PROCRUSTES), others)
+    assert again[1].training.rows == first[1].training.rows
+    assert not all(torch.equal(a, b) for a, b in zip(weights(first), weights(again), strict=True))
+
+
+def test_a_fit_by_other_software_is_not_taken_up(
+    pairs: PairedFeatures, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(pairs, out, configure(Method.PROCRUSTES))
+    monkeypatch.setattr(training.fit, "software_versions", lambda: {"torch": "another"})
+    assert fit(pairs, out, configure(Method.PROCRUSTES))[1].training.software == {"torch": "another"}
+
+
+def test_an_iterative_method_of_another_configuration_is_refused(pairs: PairedFeatures, out: Path) -> None:
+    fit(pairs, out, configure(Method.FC))
+    finished = load(out)[1]
+    with pytest.raises(ConfigError, match="another training"):
+        fit(pairs, out, configure(Method.FC, seed=1))
+    assert load(out)[1] == finished
+
+
+def test_facts_never_stand_beside_the_weights_of_another_fit(
+    pairs: PairedFeatures, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator, facts = fit(pairs, out, configure(Method.PROCRUSTES))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.fit, "_write_atomically", stop)  # as if stopped between weights and facts
+    with pytest.raises(KeyboardInterrupt):
+        save(translator, facts, out)
+    assert not (out / FACTS_FILE).exists()
+
+
+def test_seconds_of_interrupted_runs_add_up(pairs: PairedFeatures, out: Path) -> None:
+    interrupt(pairs, out, configure(Method.FC, checkpoint_interval_s=1e-9))
+    assert json.loads((out / SECONDS_FILE).read_text()) > 0
+    (out / SECONDS_FILE).write_text("100.5")
+    assert fit(pairs, out, configure(Method.FC, checkpoint_interval_s=1e-9))[1].training.seconds > 100.5
+    assert json.loads((out / SECONDS_FILE).read_text()) > 100.5
+
+
+def test_seconds_of_a_training_that_nothing_is_left_of_do_not_count(pairs: PairedFeatures, out: Path) -> None:
+    fit(pairs, out, configure(Method.AFFINE))
+    (out / SECONDS_FILE).write_text("100.5")
+    assert fit(pairs, out, configure(Method.AFFINE, seed=1))[1].training.seconds < 100
 
 
 @pytest.mark.parametrize("content", [b"", b"12.", b"[1]", b"null", b'"1"', b"NaN", b"-1", b"\xff"])
-def test_damaged_seconds_are_refused_by_name_before_training(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "out").mkdir()
-    file = tmp_path / "out" / SECONDS_FILE
+def test_damaged_seconds_are_refused_by_name_before_training(pairs: PairedFeatures, out: Path, content: bytes) -> None:
+    config = configure(Method.FC, checkpoint_interval_s=1e-9)
+    interrupt(pairs, out, config)
+    file = out / SECONDS_FILE
     file.write_bytes(content)
+    before = contents(out)
     with pytest.raises(ConfigError, match="delete it") as refused:
-        fit(tmp_path)
+        fit(pairs, out, config)
     assert str(refused.value).startswith(f"{file}: ")
-    assert file.read_bytes() == content
-    assert not (tmp_path / "out" / FACTS_FILE).exists()
+    assert contents(out) == before
