@@ -12,7 +12,9 @@ SCHEMA_VERSION = 1
 LOAD_ROWS = 4096
 
 # `secure_delete`: a deleted or replaced feature is biometric data and is overwritten, not just unlinked.
+# `locking_mode`, before the first access: a reader in another process would keep what is deleted in the log.
 PRAGMAS = (
+    "PRAGMA locking_mode = EXCLUSIVE",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA secure_delete = ON",

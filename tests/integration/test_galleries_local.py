@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +87,8 @@ async def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
     async with LocalStores(tmp_path / "galleries").open() as store:
         await store.create("staff", SPACE)
         files = [tmp_path / "galleries", *(tmp_path / "galleries").glob("galleries.sqlite*")]
-        assert len(files) == 4  # the directory, the database, its log, the log's index
-        assert [file.stat().st_mode & 0o077 for file in files] == [0] * 4
+        assert len(files) == 3  # the directory, the database, its log
+        assert [file.stat().st_mode & 0o077 for file in files] == [0] * 3
 
 
 async def test_a_full_disk_refuses_the_write_and_keeps_what_was_there(tmp_path: Path) -> None:
@@ -137,6 +137,21 @@ async def test_a_replaced_feature_is_gone_from_the_disk(tmp_path: Path) -> None:
         twice = [Face("twice", "somebody"), Face("twice", "somebody")]  # in one batch the last holds
         await store.upsert("staff", twice, after[:2])
         assert [on_disk(tmp_path, feature) for feature in after[:2]] == [False, True]
+
+
+async def test_nobody_else_reads_the_file_meanwhile_and_so_keeps_a_deleted_feature_in_the_log(tmp_path: Path) -> None:
+    faces, features = faces_of(2), unit_features(2)
+    async with LocalStores(tmp_path).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces, features)
+        with closing(sqlite3.connect(tmp_path / DATABASE_FILE, timeout=0, isolation_level=None)) as reader:
+            with suppress(sqlite3.OperationalError):
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM faces").fetchall()
+            await store.delete_face("staff", faces[0].face_id)
+            assert not on_disk(tmp_path, features[0])
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                reader.execute("SELECT count(*) FROM faces")
 
 
 async def test_enrolling_new_faces_does_not_wait_for_the_log_to_be_emptied(tmp_path: Path) -> None:
