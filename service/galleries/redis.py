@@ -1,5 +1,6 @@
 """The shared gallery store: Redis with its Query Engine, FLAT FLOAT16, exact. Several gateways may use one Redis."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import wraps
@@ -31,6 +32,7 @@ from service.galleries.redis_records import (
 TIMEOUT_MS = 10_000
 STREAM_FACES = 1000
 PURGE_FACES = 500
+INDEXING_POLL_S = 0.02
 SPARE_CANDIDATES = 16  # beyond top_k: half precision may rank near-equals otherwise than their rescored similarity
 
 logger = logging.getLogger(__name__)
@@ -83,13 +85,15 @@ class RedisGalleries:
         await self._purge(gallery)
         fresh = GalleryRecord.fresh(gallery, space)
         keys = [fresh.key, GALLERIES_KEY]
-        answer = await self._redis.script(scripts.CREATE, keys, fresh.value, gallery, self._galleries_max)
+        index = fresh.create_index_command()
+        answer = await self._redis.script(scripts.CREATE, keys, fresh.value, gallery, self._galleries_max, *index)
         if answer == scripts.FULL:
             raise GalleryLimitError(f"at most {self._galleries_max} galleries can be held")
         record = GalleryRecord.read(gallery, answer)
         if record.space != space:
             raise GallerySpaceMismatchError(f"the gallery holds the feature space {record.space.id}")
-        await self._create_index(record)  # also where a crash came between record and index
+        if record != fresh:
+            await self._heal_index(record)
         return record == fresh
 
     @_bounded
@@ -207,14 +211,11 @@ class RedisGalleries:
             raise UnknownGalleryError("no such gallery")
         return GalleryRecord.read(gallery, value)
 
-    async def _create_index(self, record: GalleryRecord) -> None:
-        try:
-            await self._redis.command(*record.create_index_command())
-        except CommandRefusedError as error:
-            if "already exists" not in str(error.__cause__):
-                raise
-        if await self._redis.command("GET", record.key) != record.value:
-            await self._drop_index(record)  # dropped meanwhile, when there may have been no index to drop yet
+    async def _heal_index(self, record: GalleryRecord) -> None:
+        keys, index = [record.key, record.faces_key], record.create_index_command()
+        # Within the bound of the operation.
+        while await self._redis.script(scripts.HEAL_INDEX, keys, record.value, record.index, *index):  # noqa: ASYNC110 - Redis tells nobody when it is done
+            await asyncio.sleep(INDEXING_POLL_S)
 
     async def _drop_index(self, record: GalleryRecord) -> None:
         try:

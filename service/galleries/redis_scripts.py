@@ -63,17 +63,36 @@ end
 return #face_ids
 """
 
-# A gallery exists, is listed and takes its place in one step, and so it ends: apart, a drop between the two steps of a
-# creation would leave a gallery that no list shows. The two keys have two hash tags, hence one Redis and no cluster.
-# KEYS: 1 the gallery, 2 the names of all galleries. ARGV: 1 a fresh record, 2 the name, 3 the most galleries.
+# A gallery exists, is listed, takes its place and has its index in one step: apart, an interruption or a drop between
+# the steps would leave a gallery that no list shows or no search can read, or an index of none. The index comes first:
+# Redis may refuse it. The two keys have two hash tags, hence one Redis and no cluster.
+# KEYS: 1 the gallery, 2 the names of all galleries. ARGV: 1 a fresh record, 2 the name, 3 the most galleries, 4 and on:
+# the command that makes the index.
 # Returns the record that holds now, fresh or not, or FULL.
 CREATE = f"""
 local record = redis.call('GET', KEYS[1])
 if record then return record end
 if redis.call('SCARD', KEYS[2]) >= tonumber(ARGV[3]) then return {FULL} end
+redis.call(unpack(ARGV, 4))
 redis.call('SADD', KEYS[2], ARGV[2])
 redis.call('SET', KEYS[1], ARGV[1])
 return ARGV[1]
+"""
+
+# For a gallery without an index, as earlier versions could leave one. KEYS: 1 the gallery, 2 its sorted set of face
+# ids. ARGV: 1 its record, 2 the name of the index, 3 and on: the command that makes it.
+# Returns 1 while faces are missing in the index, as Redis reads those that were there in the background; else 0.
+HEAL_INDEX = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local answer = redis.pcall('FT.INFO', ARGV[2])
+if answer.err then
+  redis.call(unpack(ARGV, 3))
+  answer = redis.call('FT.INFO', ARGV[2])
+end
+local info = {}
+for i = 1, #answer, 2 do info[answer[i].ok or answer[i]] = answer[i + 1] end -- Lua has simple strings in tables
+if tonumber(info.indexing) == 0 or tonumber(info.num_docs) >= redis.call('ZCARD', KEYS[2]) then return 0 end
+return 1
 """
 
 # The gallery's other keys are purged afterwards. KEYS: 1 the gallery, 2 the names of all galleries, 3 what is to be

@@ -43,6 +43,12 @@ def administer(server: RedisServer, *command: str | int) -> object:
         return answer
 
 
+def drop_index(server: RedisServer) -> None:
+    """Leave the one gallery as an earlier version may have: made, and without its index."""
+    [index] = administer(server, "FT._LIST")  # type: ignore[misc] # a list
+    administer(server, "FT.DROPINDEX", index)
+
+
 @asynccontextmanager
 async def opened(url: str, timeout_ms: int) -> AsyncIterator[RedisGalleries]:
     store = await RedisGalleries.open(url, faces_max=FACES_MAX, galleries_max=GALLERIES_MAX, timeout_ms=timeout_ms)
@@ -79,15 +85,62 @@ async def test_creations_and_drops_at_once_leave_neither_indexes_nor_places_take
         assert [await one.create(f"gallery-{i}", SPACE) for i in range(GALLERIES_MAX)] == [True] * GALLERIES_MAX
 
 
-async def test_a_creation_overtaken_by_a_drop_leaves_no_index(server: RedisServer) -> None:
+async def test_a_creation_cut_off_before_its_index_leaves_nothing(server: RedisServer) -> None:
+    async with RedisRelay(server.url) as relay, opened(relay.url, HASTY_MS) as store:
+        relay.hold(b"FT.CREATE")
+        with pytest.raises(GalleryUnavailableError, match="in time"):
+            await store.create("staff", SPACE)
+        assert relay.reached.is_set()
+        assert administer(server, "DBSIZE") == 0
+        assert administer(server, "FT._LIST") == []
+
+
+async def test_a_creation_whose_answer_is_lost_leaves_a_gallery_that_can_be_searched(server: RedisServer) -> None:
+    async with RedisRelay(server.url) as relay, opened(relay.url, PATIENT_MS) as store:
+        relay.lose(b"FT.CREATE")
+        with pytest.raises(GalleryUnavailableError, match="cannot be reached"):
+            await store.create("staff", SPACE)
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.start)  # record and index are in the append-only file alike
+    async with RedisStores(server).open() as store:
+        await store.upsert("staff", faces_of(1), unit_features(1))
+        [[best]] = await store.search("staff", unit_features(1), 1)
+        assert best.face_id == faces_of(1)[0].face_id
+        assert len(administer(server, "FT._LIST")) == 1  # type: ignore[arg-type] # a list
+
+
+async def test_a_creation_whose_index_is_refused_leaves_nothing(server: RedisServer) -> None:
+    administer(server, "ACL", "SETUSER", "default", "-ft.create")
+    async with RedisStores(server).open() as store:
+        with pytest.raises(GalleryUnavailableError, match="refused"):
+            await store.create("staff", SPACE)
+        assert await store.list() == []
+        assert administer(server, "DBSIZE") == 0
+
+
+async def test_a_missing_index_that_creation_makes_is_complete_when_it_returns(server: RedisServer) -> None:
+    faces, features = faces_of(FACES_MAX), unit_features(FACES_MAX)
+    async with RedisStores(server).open() as store:
+        await store.create("staff", SPACE)
+        for start in range(0, FACES_MAX, 2000):
+            await store.upsert("staff", faces[start : start + 2000], features[start : start + 2000])
+        drop_index(server)
+        assert await store.create("staff", SPACE) is False
+        matches = await store.search("staff", features[::500], 1)
+        assert [best.face_id for [best] in matches] == [face.face_id for face in faces[::500]]
+
+
+async def test_a_missing_index_is_not_made_for_a_gallery_dropped_meanwhile(server: RedisServer) -> None:
     async with RedisRelay(server.url) as relay, RedisStores(server).open() as other:
         async with opened(relay.url, PATIENT_MS) as slow:
-            relay.hold(b"FT.CREATE")
+            await slow.create("staff", SPACE)
+            drop_index(server)
+            relay.hold(b"FT.INFO")
             creating = asyncio.create_task(slow.create("staff", SPACE))
             await relay.reached.wait()
             await other.drop("staff")
             relay.released.set()
-            assert await creating is True
+            assert await creating is False
         assert administer(server, "DBSIZE") == 0
         assert administer(server, "FT._LIST") == []
 
