@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import redis
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
@@ -55,6 +56,13 @@ class RedisStores:
 
 
 Stores = LocalStores | RedisStores
+
+
+def administer(server: RedisServer, *command: str | int) -> object:
+    """Send a command to Redis as an operator would."""
+    with redis.Redis.from_url(server.url, protocol=2) as client:
+        answer: object = client.execute_command(*command)
+        return answer
 
 
 def unit_features(rows: int, dim: int = SPACE.dim, seed: int = 0) -> Features:

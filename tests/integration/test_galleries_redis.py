@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
@@ -15,7 +14,7 @@ from service.errors import GalleryUnavailableError, UnknownGalleryError
 from service.galleries.base import Face, GalleryStore
 from service.galleries.redis import RedisGalleries
 from service.galleries.redis_connection import RedisConnection
-from tests.integration.gallery_stores import OTHER_SPACE, SPACE, RedisStores, faces_of, unit_features
+from tests.integration.gallery_stores import OTHER_SPACE, SPACE, RedisStores, administer, faces_of, unit_features
 
 WIDE = FeatureSpace(id="wide-512", dim=512)
 pytestmark = pytest.mark.anyio
@@ -31,13 +30,6 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of the test's own, to be killed and misconfigured."""
     with RedisServer(data=tmp_path / "redis") as server:
         yield server
-
-
-def administer(server: RedisServer, *command: str | int) -> object:
-    """Send a command as an operator would."""
-    with redis.Redis.from_url(server.url, protocol=2) as client:
-        answer: object = client.execute_command(*command)
-        return answer
 
 
 async def enrol(store: GalleryStore, faces: list[Face], features: Features) -> None:

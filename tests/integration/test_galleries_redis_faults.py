@@ -8,13 +8,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import redis
 
 from deploy.redis.start import RedisServer
 from service.errors import GalleryUnavailableError, UnknownFaceError, UnknownGalleryError
 from service.galleries import redis as redis_galleries
 from service.galleries.redis import RedisGalleries
-from tests.integration.gallery_stores import FACES_MAX, GALLERIES_MAX, SPACE, RedisStores, faces_of, unit_features
+from tests.integration.gallery_stores import (
+    FACES_MAX,
+    GALLERIES_MAX,
+    SPACE,
+    RedisStores,
+    administer,
+    faces_of,
+    unit_features,
+)
 from tests.integration.redis_relay import RedisRelay
 
 ROUNDS = 200
@@ -34,13 +41,6 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of the test's own, to be stopped and filled."""
     with RedisServer(data=tmp_path / "redis") as server:
         yield server
-
-
-def administer(server: RedisServer, *command: str | int) -> object:
-    """Send a command as an operator would."""
-    with redis.Redis.from_url(server.url, protocol=2) as client:
-        answer: object = client.execute_command(*command)
-        return answer
 
 
 def drop_index(server: RedisServer) -> None:
