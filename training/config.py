@@ -34,6 +34,7 @@ class FitConfig(BaseModel):
     mix_faces: bool = False  # train on random convex combinations of two faces, features and images alike
 
     contrast_weight: float = Field(default=0.0, ge=0)  # of `residual`: beside being near, being nearer than others
+
     # R³AN only: Algorithm 1's order, or one update that shares forward passes; Eq. 10's lambdas.
     step: Literal["sequential", "fused"] = "fused"
     reconstruction_weight: float = Field(default=0.02, ge=0)

@@ -1,6 +1,5 @@
 """One fit on disk: train on some identities, set the others aside, leave weights and facts in a folder."""
 
-import hashlib
 import json
 import math
 import time
@@ -123,7 +122,7 @@ def _facts(fit: Fit) -> FittedFacts:
         source=fit.pairs.space(fit.source),
         target=fit.pairs.space(fit.target),
         training=training,
-        rows_sha256=hashlib.sha256(fit.rows.tobytes()).hexdigest(),
+        rows_sha256=fit.rows_sha256,
     )
 
 

@@ -1,6 +1,8 @@
 """What a method is given, and what it gives back."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -52,9 +54,13 @@ class Fit:
         """Source and target dimension."""
         return self.pairs.space(self.source).dim, self.pairs.space(self.target).dim
 
+    @property
+    def rows_sha256(self) -> str:
+        """Which rows are trained on; their number would not tell."""
+        return hashlib.sha256(self.rows.tobytes()).hexdigest()
+
     def learn(self, learner: Learner) -> None:
         """Run an iterative method's learner to its end, resuming from this fit's checkpoint."""
-        rows = hashlib.sha256(self.rows.tobytes()).hexdigest()
         run_loop(
             learner,
             self.config.iterations,
@@ -62,7 +68,7 @@ class Fit:
             identity={
                 "configuration": self.config.model_dump_json(),
                 "data": self.pairs.fingerprint,
-                "rows": rows,
+                "rows": self.rows_sha256,
                 "source": self.source,
                 "target": self.target,
             },
@@ -80,6 +86,14 @@ class FitMethod(Protocol):
 
 
 MOMENT_ROWS = 8192
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Whatever torch draws at random inside follows from `seed`, and the caller's random state stays as it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def preparation(fit: Fit) -> tuple[Tensor, float]:

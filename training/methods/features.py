@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from training.algorithm1 import Optimizer
 from training.loop import Losses
-from training.methods.base import Batches, Fit, preparation
+from training.methods.base import Batches, Fit, preparation, seeded
 from training.methods.gradient import Average, learning_rate, mix, set_learning_rate
 from training.models.translator import Translator
 
@@ -41,8 +41,7 @@ class FeatureLearner:
             sources, targets = mix(torch.Generator().manual_seed(seed), normalize(sources), targets)
             targets = normalize(targets) * targets.shape[1] ** 0.5
         self.network.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             loss = self.loss(self.network(self.prepare(sources)), targets)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

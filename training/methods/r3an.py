@@ -12,7 +12,7 @@ from torch.optim.swa_utils import update_bn
 from training.algorithm1 import Batch, Optimizer, Players, Weights, fused_step, sequential_step
 from training.errors import DataError
 from training.loop import Losses
-from training.methods.base import Batches, Fit, Rows, chunks, preparation
+from training.methods.base import Batches, Fit, Rows, chunks, preparation, seeded
 from training.methods.gradient import Average, learning_rate, make_optimizer, mix, set_learning_rate
 from training.models.discriminator import Discriminator
 from training.models.r3an import R3AN
@@ -50,8 +50,7 @@ class R3ANLearner:
             config.regression_weight,
         )
         self.step = fused_step if config.step == "fused" else sequential_step
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+        with seeded(config.seed):
             self.network = R3AN(*fit.dims)
             self.discriminator = Discriminator()
         # Convolutions run a fifth faster with channels last on CPU; images decode to that order anyway.

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 from torch.optim import AdamW
 
 from training.losses import contrastive_loss, direction_loss
-from training.methods.base import Fit, chunks
+from training.methods.base import Fit, chunks, seeded
 from training.methods.features import FeatureLearner
 from training.methods.linear import measure
 from training.models.linear import Moments, solve_ridge
@@ -24,8 +24,7 @@ SQUARE_WEIGHT = 0.1  # of the squared distance, which keeps the spread beside th
 def fit_residual(fit: Fit) -> Translator:
     """Train the MLP with AdamW and the configured weight of the contrast."""
     moments = measure(fit, fit.rows)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(fit.config.seed)
+    with seeded(fit.config.seed):
         network = Residual(*fit.dims)
     _start_at_ridge(network, moments)
     config = fit.config
