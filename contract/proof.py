@@ -4,7 +4,8 @@ import numpy as np
 
 from contract.vectors import Features
 
-# Above the rounding of any engine and precision, far below the distance of two translators.
+# Above the rounding of engines, below the distance of two methods or seeds. A re-training on nearly the same pairs may
+# lie within it: then the answers are nearly the same too.
 PROOF_TOLERANCE = 2e-3
 
 
