@@ -11,8 +11,8 @@ from benchmarks.quality import quality_result
 from benchmarks.results import PAGE, render, write
 from benchmarks.translate import translate_result
 from training.bakeoff import PROMOTED, Contest, run_bakeoff
-from training.cli import view_progress
 from training.config import load_configs
+from training.progress import view_progress
 
 app = typer.Typer(help="Measure, and write docs/results and docs/benchmarks.md.")
 

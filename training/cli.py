@@ -4,19 +4,16 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 from typer.exceptions import TyperException
 
 from contract.manifest import Method
 from training.errors import EXIT_BAD_INPUT, TrainingError
+from training.printing import print_bakeoff, print_result
+from training.progress import view_progress
 
 EXIT_INTERRUPTED = 130
 
@@ -47,7 +44,7 @@ def synthesize(
 
     with view_progress(as_json) as view:
         summary = run(out, identities=identities, faces_per_identity=faces, seed=seed, on_progress=view.stage_progress)
-    _print(summary, as_json)
+    print_result(summary, as_json)
 
 
 @app.command()
@@ -73,7 +70,7 @@ def fit(
         split = split_identities(loaded)
         check_learnable(loaded, split.training)
         _, facts = fit_pairs(loaded, split.training, source, target, settings, out, view.iterations(method))
-    _print({"out": str(out), "method": method, "training": facts.training.model_dump(mode="json")}, as_json)
+    print_result({"out": str(out), "method": method, "training": facts.training.model_dump(mode="json")}, as_json)
 
 
 @app.command()
@@ -88,7 +85,9 @@ def export(
 
     with view_progress(as_json):
         version_dir = publish(fitted, pairs, repository)
-    _print({"translator": version_dir.parent.name, "version": int(version_dir.name), "path": str(version_dir)}, as_json)
+    print_result(
+        {"translator": version_dir.parent.name, "version": int(version_dir.name), "path": str(version_dir)}, as_json
+    )
 
 
 @app.command()
@@ -103,7 +102,7 @@ def evaluate(
 
     with view_progress(as_json):
         result = run(translator, probes, gallery)
-    _print(result, as_json)
+    print_result(result, as_json)
 
 
 @app.command()
@@ -132,73 +131,10 @@ def bakeoff(
     summary = json.loads(outcome.summary.read_text(encoding="utf-8"))
     places = {"promoted": str(outcome.promoted), "summary": str(outcome.summary), "report": str(outcome.report)}
     if as_json:
-        _print(summary | places, as_json)
+        print_result(summary | places, as_json)
         return
-    Console().print(_table(summary))
-    _print(places, as_json)
-
-
-class View:
-    """Progress on standard error, so that standard output stays for results."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, Any] = {}
-
-    def stage(self, name: str) -> None:
-        """Say what begins."""
-        self._progress.console.print(f"[bold]·[/] {name}")
-
-    def stage_progress(self, name: str, done: int, total: int) -> None:
-        """Move the bar of a named piece of work."""
-        if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=total)
-        self._progress.update(self._tasks[name], completed=done, total=total)
-
-    def counter(self, name: str) -> Callable[[int, int], None]:
-        """A bar over rows."""
-        return lambda done, total: self.stage_progress(name, done, total)
-
-    def iterations(self, name: str) -> Callable[[int, int, dict[str, float]], None]:
-        """A bar over iterations of a method."""
-        return lambda done, total, _: self.stage_progress(f"training {name}", done, total)
-
-
-@contextmanager
-def view_progress(as_json: bool) -> Iterator[View]:
-    """Show progress while the context is open; nothing with `as_json`."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=as_json) as progress:
-        yield View(progress)
-
-
-def _table(summary: dict[str, Any]) -> Table:
-    title = (
-        f"{summary['source']} → {summary['target']}, {summary['probes']} probes, {summary['gallery_subjects']} subjects"
-    )
-    table = Table("probe", "rank-1", "TAR@FAR 1e-3", "FNIR@FPIR 0.01", title=title)
-    for name, row in summary["identification"].items():
-        rates = (row["rank_1"], row["tar_at_far"].get("1e-3"), row["fnir_at_fpir"].get("0.01"))
-        style = "bold green" if name == summary["winner"] else None
-        table.add_row(name, *(_rate(rate) for rate in rates), style=style)
-    return table
-
-
-def _rate(rate: dict[str, float] | None) -> str:
-    return "-" if rate is None else f"{rate['value']:.4f} [{rate['low']:.4f}, {rate['high']:.4f}]"
-
-
-def _print(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        Console().print_json(json.dumps(result))
+    print_bakeoff(summary)
+    print_result(places, as_json)
 
 
 def _fail(message: str, code: int) -> NoReturn:
