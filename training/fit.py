@@ -1,5 +1,6 @@
 """One fit on disk: train on some identities, set the others aside, leave weights and facts in a folder."""
 
+import hashlib
 import json
 import math
 import time
@@ -60,6 +61,22 @@ def split_identities(pairs: PairedFeatures, held_out_share: float = HELD_OUT_SHA
         raise DataError(str(pairs.path), reason, column=IDENTITY)
     is_held_out = np.isin(identities, held_out) | (identities == DISTRACTOR)
     return Split(np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out))
+
+
+def identity_folds(pairs: PairedFeatures, folds: int, seed: int) -> list[Split]:
+    """Divide rows by identity into `folds` splits that hold each identity out once; distractors always are.
+
+    Raises:
+        DataError: there are fewer than two identities for each fold.
+    """
+    identities = np.asarray(pairs.identities)
+    unique = np.unique(identities[identities != DISTRACTOR])
+    if len(unique) < 2 * folds:
+        reason = f"{len(unique)} identities cannot be divided into {folds} folds of at least two"
+        raise DataError(str(pairs.path), reason, column=IDENTITY)
+    parts = np.array_split(np.random.default_rng(seed).permutation(unique), folds)
+    held_out = [np.isin(identities, part) | (identities == DISTRACTOR) for part in parts]
+    return [Split(np.flatnonzero(~side), np.flatnonzero(side)) for side in held_out]
 
 
 def load_for(
@@ -149,6 +166,18 @@ def save(translator: Translator, facts: FittedFacts, out: Path) -> None:
         key: getattr(facts, key).model_dump(mode="json") for key in ("source", "target", "training")
     }
     _write_atomically(out / FACTS_FILE, json.dumps(values, indent=2) + "\n")
+
+
+def weights_sha256(translator: Translator) -> str:
+    """Hex sha256 over names, shapes and bytes of all weights, in name order: equal weights, equal hash.
+
+    That of `model.pt` differs each time, as TorchScript numbers what it traces.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(translator.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load(out: Path) -> tuple[Translator, FittedFacts]:
