@@ -11,11 +11,11 @@ from contract.calibration import Calibration
 from contract.confidence import ConfidenceModel
 from contract.manifest import Identification, Method
 from contract.vectors import Features
+from training.bootstrap import paired_difference
 from training.config import FitConfig
 from training.errors import ConfigError
 from training.export import Facts, export_translator, newest_with
 from training.fit import FittedFacts, fit_pairs, load_for, split_identities
-from training.identification import paired_difference
 from training.loop import OnIteration
 from training.models.translator import Translator
 from training.preflight import check_judgeable, check_learnable

@@ -13,7 +13,6 @@ Terms follow ISO/IEC 19795-1. What it leaves open is settled against the system 
   the gallery stays. Probes of identity -1 count as one identity each.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,16 +20,12 @@ from numpy.typing import NDArray
 
 from contract.manifest import Identification, Interval
 from contract.vectors import Features
+from training.bootstrap import BOOTSTRAP, Counts, identity_groups, interval_of, resamples
 from training.comparison import Comparison, Identities, Rows, compare
 
 FARS = ("1e-3", "1e-4")
 FPIRS = ("0.01", "0.003")
-BOOTSTRAP = 1000
-PERCENTILES = (2.5, 97.5)
-DRAWN_ELEMENTS_MAX = 4_000_000  # of one block of resamples
 EDGES_MAX = 512  # candidate thresholds of a resample
-
-Counts = NDArray[np.float32]
 
 
 def judge(
@@ -58,11 +53,11 @@ def judge(
 def rank_1(comparison: Comparison, *, bootstrap: int = BOOTSTRAP, seed: int = 0) -> Interval:
     """Share of mated probes whose own face beats every other face of the gallery."""
     mated = _mated(comparison)
-    groups, count = _groups(comparison.probe_identities[mated])
+    groups, count = identity_groups(comparison.probe_identities[mated])
     correct = np.bincount(groups, weights=comparison.ranks[mated] == 1, minlength=count)  # [I]
     probes = np.bincount(groups, minlength=count)  # [I]
-    drawn = [(w @ correct) / (w @ probes) for w in _resamples(count, bootstrap, seed)]
-    return _interval(float(correct.sum() / probes.sum()), np.concatenate(drawn))
+    drawn = [(w @ correct) / (w @ probes) for w in resamples(count, bootstrap, seed)]
+    return interval_of(float(correct.sum() / probes.sum()), np.concatenate(drawn))
 
 
 def cmc(comparison: Comparison, ranks_max: int) -> NDArray[np.float64]:
@@ -77,7 +72,7 @@ def tar_at_far(
 ) -> dict[str, Interval]:
     """True-accept rate over all genuine pairs, at false-accept rates over all impostor pairs."""
     _mated(comparison)
-    groups, count = _groups(comparison.probe_identities)
+    groups, count = identity_groups(comparison.probe_identities)
     trials = _Trials(
         genuine=comparison.genuine,
         genuine_groups=groups[comparison.genuine_probes],
@@ -93,7 +88,7 @@ def fnir_at_fpir(
 ) -> dict[str, Interval]:
     """False-negative identification rate of mated searches, at false-positive rates of non-mated ones."""
     mated = _mated(comparison)
-    groups, count = _groups(comparison.probe_identities)
+    groups, count = identity_groups(comparison.probe_identities)
     first = comparison.ranks[mated] == 1
     order = np.argsort(-comparison.best_impostor, kind="stable")
     trials = _Trials(
@@ -105,32 +100,6 @@ def fnir_at_fpir(
     )
     accepted = _accepted_at(trials, fpirs, bootstrap, seed)
     return {k: Interval(value=1 - i.value, low=1 - i.high, high=1 - i.low) for k, i in accepted.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A minus B with its 95 % interval; an interval above zero says that A is better."""
-
-    value: float
-    low: float
-    high: float
-
-
-def paired_difference(
-    correct_a: NDArray[np.bool_],
-    correct_b: NDArray[np.bool_],
-    identities: Identities,
-    *,
-    bootstrap: int = BOOTSTRAP,
-    seed: int = 0,
-) -> Difference:
-    """Difference of two methods' rates on the SAME probes [P], identities drawn alike for both."""
-    groups, count = _groups(identities)
-    gains = np.bincount(groups, weights=correct_a.astype(np.float64) - correct_b, minlength=count)
-    probes = np.bincount(groups, minlength=count)
-    drawn = np.concatenate([(w @ gains) / (w @ probes) for w in _resamples(count, bootstrap, seed)])
-    low, high = np.percentile(drawn, PERCENTILES)
-    return Difference(float(gains.sum() / probes.sum()), float(low), float(high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +123,7 @@ def _accepted_at(trials: _Trials, rates: tuple[str, ...], bootstrap: int, seed: 
     edges = _edges(len(trials.impostor))
     impostor_table, genuine_table = _tables(trials, edges)
     genuine = np.bincount(trials.genuine_groups, minlength=len(trials.impostors))  # [I]
-    for weights in _resamples(len(trials.impostors), bootstrap, seed):  # [b, I]
+    for weights in resamples(len(trials.impostors), bootstrap, seed):  # [b, I]
         above = weights @ impostor_table  # [b, E]: impostors above each edge, rising
         rows = np.arange(len(above))
         share = (weights @ genuine_table) / np.maximum(weights @ genuine, 1)[:, None]  # [b, E]
@@ -163,7 +132,7 @@ def _accepted_at(trials: _Trials, rates: tuple[str, ...], bootstrap: int, seed: 
             edge = (above <= float(rate) * impostors[:, None] + 1e-9).sum(axis=1) - 1  # the lowest threshold allowed
             drawn[rate].append(share[rows, np.maximum(edge, 0)])
     return {
-        rate: _interval(float((trials.genuine > trials.impostor[count]).mean()), np.concatenate(drawn[rate]))
+        rate: interval_of(float((trials.genuine > trials.impostor[count]).mean()), np.concatenate(drawn[rate]))
         for rate, count in measured.items()
     }
 
@@ -197,28 +166,6 @@ def _mated(comparison: Comparison) -> NDArray[np.bool_]:
     if not comparison.impostors.any():
         raise ValueError("the gallery holds nobody but the probes' own subjects")
     return comparison.mated
-
-
-def _groups(identities: Identities) -> tuple[Rows, int]:
-    """Number each identity; every -1 is an identity of its own."""
-    strangers = -1 - np.arange(len(identities))
-    values, groups = np.unique(np.where(identities < 0, strangers, identities), return_inverse=True)
-    return groups, len(values)
-
-
-def _resamples(count: int, bootstrap: int, seed: int) -> Iterator[Counts]:
-    """How often each of `count` identities is drawn, [b, count] at a time until `bootstrap` resamples are out."""
-    generator = np.random.default_rng(seed)
-    block = max(1, DRAWN_ELEMENTS_MAX // count)
-    for start in range(0, bootstrap, block):
-        rows = min(block, bootstrap - start)
-        drawn = generator.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float32)
-
-
-def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
-    low, high = np.clip(np.percentile(drawn, PERCENTILES), 0, 1)
-    return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
 
 
 def split_probes_gallery(identities: Identities, seed: int) -> tuple[Rows, Rows]:

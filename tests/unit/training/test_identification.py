@@ -11,7 +11,6 @@ from training.identification import (
     cmc,
     fnir_at_fpir,
     judge,
-    paired_difference,
     rank_1,
     split_probes_gallery,
     tar_at_far,
@@ -248,18 +247,6 @@ def test_identities_are_drawn_whole() -> None:
     once = rank_1(compare(probes, probe_identities, gallery, gallery_identities))
     copies = compare(np.tile(probes, (5, 1)), np.tile(probe_identities, 5), gallery, gallery_identities)
     assert rank_1(copies) == once
-
-
-def test_the_better_of_two_methods_is_told_from_noise() -> None:
-    generator = np.random.default_rng(0)
-    identities = np.repeat(np.arange(500), 4).astype(np.int32)
-    worse = generator.random(2000) < 0.8
-    better = worse | (generator.random(2000) < 0.3)
-    apart = paired_difference(better, worse, identities)
-    assert apart.value == pytest.approx(better.mean() - worse.mean())
-    assert 0 < apart.low < apart.value < apart.high
-    same = paired_difference(worse, worse, identities)
-    assert (same.low, same.value, same.high) == (0, 0, 0)
 
 
 @settings(max_examples=30, deadline=None)

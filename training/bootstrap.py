@@ -1,0 +1,92 @@
+"""Intervals by drawing whole identities, with replacement: of one rate, and of differences between methods.
+
+All are 95 % percentile bootstraps. Faces of one person resemble each other, so that drawing probes one by one would
+promise more certainty than there is.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.manifest import Interval
+from training.comparison import Identities, Rows
+
+BOOTSTRAP = 1000
+PERCENTILES = (2.5, 97.5)
+DRAWN_ELEMENTS_MAX = 4_000_000  # of one block of resamples
+
+Counts = NDArray[np.float32]
+
+
+def identity_groups(identities: Identities) -> tuple[Rows, int]:
+    """Number each identity; every -1 is an identity of its own."""
+    strangers = -1 - np.arange(len(identities))
+    values, groups = np.unique(np.where(identities < 0, strangers, identities), return_inverse=True)
+    return groups, len(values)
+
+
+def resamples(count: int, bootstrap: int, seed: int) -> Iterator[Counts]:
+    """How often each of `count` identities is drawn, [b, count] at a time until `bootstrap` resamples are out."""
+    generator = np.random.default_rng(seed)
+    block = max(1, DRAWN_ELEMENTS_MAX // count)
+    for start in range(0, bootstrap, block):
+        rows = min(block, bootstrap - start)
+        drawn = generator.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float32)
+
+
+def interval_of(value: float, drawn: NDArray[np.float64]) -> Interval:
+    """A rate with the interval of its resamples [B]; it holds the rate itself."""
+    low, high = np.clip(np.percentile(drawn, PERCENTILES), 0, 1)
+    return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A minus B with its 95 % interval; an interval above zero says that A is better."""
+
+    value: float
+    low: float
+    high: float
+    share: float  # of the resamples, in which A is ahead of B; a tie counts for neither
+
+
+def paired_differences(
+    correct: Mapping[str, NDArray[np.bool_]],
+    identities: Identities,
+    *,
+    bootstrap: int = BOOTSTRAP,
+    seed: int = 0,
+) -> dict[str, dict[str, Difference]]:
+    """Differences between every two methods' rates on the SAME probes [P], identities drawn alike for all.
+
+    `[a][b]` is a's rate minus b's, and `[b][a]` the same seen from the other side.
+    """
+    groups, count = identity_groups(identities)
+    hits = [np.bincount(groups, weights=found, minlength=count) for found in correct.values()]
+    table = np.stack(hits, axis=1)  # [I, M]
+    probes = np.bincount(groups, minlength=count)  # [I]
+    drawn = np.concatenate([(w @ table) / (w @ probes)[:, None] for w in resamples(count, bootstrap, seed)])  # [B, M]
+    rates = dict(zip(correct, zip(table.sum(axis=0) / probes.sum(), drawn.T, strict=True), strict=True))
+    return {a: {b: _difference(*rates[a], *rates[b]) for b in rates if b != a} for a in rates}
+
+
+def paired_difference(
+    correct_a: NDArray[np.bool_],
+    correct_b: NDArray[np.bool_],
+    identities: Identities,
+    *,
+    bootstrap: int = BOOTSTRAP,
+    seed: int = 0,
+) -> Difference:
+    """A's rate minus B's on the SAME probes [P]."""
+    both = {"a": correct_a, "b": correct_b}
+    return paired_differences(both, identities, bootstrap=bootstrap, seed=seed)["a"]["b"]
+
+
+def _difference(a: float, drawn_a: NDArray[np.float64], b: float, drawn_b: NDArray[np.float64]) -> Difference:
+    drawn = drawn_a - drawn_b  # [B]
+    low, high = np.percentile(drawn, PERCENTILES)
+    return Difference(float(a - b), float(low), float(high), float((drawn > 0).mean()))
