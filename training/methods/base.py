@@ -14,6 +14,7 @@ from torch import Tensor
 
 from contract.vectors import Features, l2_normalize
 from training.config import FitConfig
+from training.history import HISTORY_FILE, Recorded
 from training.loop import Learner, OnIteration, run_loop
 from training.models.translator import Translator
 from training.pairs import PairedFeatures
@@ -60,7 +61,15 @@ class Fit:
         return hashlib.sha256(self.rows.tobytes()).hexdigest()
 
     def learn(self, learner: Learner) -> None:
-        """Run an iterative method's learner to its end, resuming from this fit's checkpoint."""
+        """Run an iterative method's learner to its end, resuming from this fit's checkpoint; its losses are kept."""
+        recorded = Recorded(learner, self.config.iterations)
+        try:
+            self._run(recorded)
+        finally:  # of a training that diverged, they show where
+            if recorded.history.points:
+                recorded.history.write(self.checkpoint.with_name(HISTORY_FILE))
+
+    def _run(self, learner: Learner) -> None:
         run_loop(
             learner,
             self.config.iterations,
