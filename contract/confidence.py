@@ -33,6 +33,8 @@ def encode_float32(values: NDArray[np.float32]) -> str:
 class ConfidenceModel(BaseModel):
     """A probabilistic PCA of unit-length source features and the distances that held-out faces show under it.
 
+    Whoever fits it may lean centre and variances to the faces that translate well; the score keeps its meaning.
+
     The score is the share of held-out faces at least as far from the training features as the probe (a conformal
     p-value in (0, 1]); Tipping and Bishop, "Probabilistic Principal Component Analysis", 1999, for the distance.
     """

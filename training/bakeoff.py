@@ -102,7 +102,7 @@ def run_bakeoff(contest: Contest, out: Path, repository: Path, on_stage: OnStage
         on_stage("judging both encoders in their own spaces")
         natives = judge_natives(stage)
         on_stage("exporting")
-        shared = SharedFacts(target_calibration(stage), confidence(pairs, split, contest.source))
+        shared = SharedFacts(target_calibration(stage), confidence(pairs, split, contest.source, contest.target))
         winner = max(entrants, key=lambda method: _merit(entrants[method].proof.identification))
         promoted = _export(contest, out, repository, stage, natives, entrants, shared, winner)
         summary = out / SUMMARY_FILE

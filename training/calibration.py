@@ -1,21 +1,16 @@
-"""From impostor pairs to false-match rates, and from training features to confidence."""
+"""From impostor pairs to false-match rates."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.calibration import FMR_LEVELS, Calibration, CalibrationPoint
-from contract.confidence import ConfidenceModel, encode_float32
-from contract.vectors import Features, l2_normalize
+from contract.vectors import Features
 from training.comparison import Identities, impostor_blocks
 
 BINS = 40_000  # of similarity -1 … 1: steps of 5e-5
 PAIRS_MIN = 100
 COUNTED_MIN = 10  # fewer impostor pairs beyond a point are no measurement
 TAIL_PAIRS = 100  # of the highest impostor pairs, at most a tenth of all, the tail is fitted to
-COMPONENTS_MAX = 64
-DISTANCES_MAX = 1024
-VARIANCE_MIN = 1e-10
-BLOCK_ROWS = 8192
 
 
 def calibrate(
@@ -37,35 +32,6 @@ def calibrate(
     if pairs < PAIRS_MIN:
         raise ValueError(f"{pairs} impostor pairs; a calibration needs at least {PAIRS_MIN}")
     return Calibration(impostor_pairs=pairs, points=_points(histogram, pairs))
-
-
-def fit_confidence(training: Features, held_out: Features) -> ConfidenceModel:
-    """Probabilistic PCA of raw source features [N, d] and the distances of raw held-out ones [M, d].
-
-    Raises:
-        ValueError: fewer than two rows on either side.
-    """
-    if len(training) < 2 or len(held_out) < 2:
-        raise ValueError("confidence needs at least two training and two held-out features")
-    dim = training.shape[1]
-    mean, covariance = _moments(training)
-    variances, directions = np.linalg.eigh(covariance)  # rising
-    components = min(COMPONENTS_MAX, dim // 2)
-    rest = dim - components
-    residual = max(float(variances[:rest].mean()), VARIANCE_MIN)
-    fitted = ConfidenceModel(
-        dim=dim,
-        mean=encode_float32(mean.astype(np.float32)),
-        components=encode_float32(np.ascontiguousarray(directions[:, rest:].T, dtype=np.float32)),
-        variances=encode_float32(np.maximum(variances[rest:], residual).astype(np.float32)),
-        residual_variance=residual,
-        distances=encode_float32(np.asarray([0, 1], np.float32)),
-    )
-    blocks = [fitted.distance(np.asarray(held_out[i : i + BLOCK_ROWS])) for i in range(0, len(held_out), BLOCK_ROWS)]
-    distances = np.sort(np.concatenate(blocks)).astype(np.float32)
-    if len(distances) > DISTANCES_MAX:
-        distances = np.quantile(distances, np.linspace(0, 1, DISTANCES_MAX)).astype(np.float32)
-    return ConfidenceModel.model_validate(fitted.model_dump() | {"distances": encode_float32(distances)})
 
 
 def _histogram(block: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -98,15 +64,3 @@ def _points(histogram: NDArray[np.int64], pairs: int) -> tuple[CalibrationPoint,
 def _lowest_edge(beyond: NDArray[np.int64], allowed: float) -> int:
     """The lowest edge that at most `allowed` pairs lie beyond."""
     return int(np.argmax(beyond <= allowed + 1e-9))
-
-
-def _moments(training: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean [d] and covariance [d, d] of the unit-length features, block by block."""
-    dim = training.shape[1]
-    total, product = np.zeros(dim), np.zeros((dim, dim))
-    for start in range(0, len(training), BLOCK_ROWS):
-        unit = l2_normalize(np.asarray(training[start : start + BLOCK_ROWS])).astype(np.float64)
-        total += unit.sum(axis=0)
-        product += unit.T @ unit
-    mean = total / len(training)
-    return mean, product / len(training) - np.outer(mean, mean)

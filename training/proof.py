@@ -9,8 +9,9 @@ from contract.calibration import Calibration
 from contract.confidence import ConfidenceModel
 from contract.manifest import Identification, Quality
 from contract.vectors import Features, l2_normalize
-from training.calibration import calibrate, fit_confidence
+from training.calibration import calibrate
 from training.comparison import Comparison, compare
+from training.confidence import fit_confidence
 from training.fit import Split
 from training.identification import cmc, judge, split_probes_gallery
 from training.models.translator import Translator, translate
@@ -128,10 +129,11 @@ def target_calibration(stage: Stage) -> Calibration:
     return calibrate(stage.target_probes, stage.probe_identities, stage.target_gallery, stage.gallery_identities)
 
 
-def confidence(pairs: PairedFeatures, split: Split, source: str) -> ConfidenceModel:
-    """How to tell probes like the training faces from others."""
-    features = pairs.features[source]
-    return fit_confidence(np.asarray(features[split.training]), np.asarray(features[split.held_out]))
+def confidence(pairs: PairedFeatures, split: Split, source: str, target: str) -> ConfidenceModel:
+    """How to tell probes like the training faces, and like those that translate well, from others."""
+    sources, targets = pairs.features[source], pairs.features[target]
+    rows = split.training
+    return fit_confidence(sources[rows], targets[rows], pairs.identities[rows], sources[split.held_out])
 
 
 def _resize(features: Features, dim: int) -> Features:

@@ -47,6 +47,6 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
                 quality=quality(stage, judge_natives(stage), proof, {}),
                 calibration=proof.calibration,
                 target_calibration=target_calibration(stage),
-                confidence=confidence(pairs, split, source),
+                confidence=confidence(pairs, split, source, target),
             )
     return export_translator(translator, facts, repository)

@@ -1,11 +1,11 @@
-"""Calibration and confidence against counts, known distributions and each other."""
+"""Calibration against counts and known distributions."""
 
 import numpy as np
 import pytest
 
 from contract.calibration import FMR_LEVELS
 from contract.vectors import l2_normalize
-from training.calibration import calibrate, fit_confidence
+from training.calibration import calibrate
 
 
 def strangers(seed: int, probes: int, faces: int, dim: int = 16) -> tuple[np.ndarray, ...]:
@@ -65,51 +65,3 @@ def test_identical_impostors_keep_the_points_monotone() -> None:
 def test_too_few_impostors_are_refused() -> None:
     with pytest.raises(ValueError, match="99 impostor pairs"):
         calibrate(*strangers(0, 9, 11))
-
-
-def plane(seed: int, rows: int) -> np.ndarray:
-    """Features near a plane of 3 of 12 dimensions."""
-    generator = np.random.default_rng(seed)
-    basis = np.random.default_rng(99).standard_normal((3, 12))
-    noise = 0.05 * generator.standard_normal((rows, 12))
-    return np.asarray(generator.standard_normal((rows, 3)) @ basis + noise + 2.0, dtype=np.float32)
-
-
-def test_confidence_is_even_over_faces_like_the_training_ones() -> None:
-    scores = fit_confidence(plane(0, 4000), plane(1, 3000)).score(plane(2, 3000))
-    for share in (0.1, 0.5, 0.9):
-        assert (scores <= share).mean() == pytest.approx(share, abs=0.05)
-
-
-def test_confidence_is_low_for_features_of_another_kind() -> None:
-    model = fit_confidence(plane(0, 4000), plane(1, 3000))
-    others = np.random.default_rng(5).standard_normal((500, 12)).astype(np.float32)
-    assert np.quantile(model.score(others), 0.9) < 0.01
-
-
-def test_confidence_distance_equals_the_mahalanobis_distance_of_its_covariance() -> None:
-    training, probes = plane(0, 4000), plane(1, 50)
-    found = fit_confidence(training, plane(2, 100)).distance(probes)
-    unit = l2_normalize(training).astype(np.float64)
-    values, vectors = np.linalg.eigh(np.cov(unit.T, bias=True))
-    values[:6] = values[:6].mean()  # what lies outside the 6 components counts as one variance
-    centred = l2_normalize(probes) - unit.mean(axis=0)
-    expected = ((centred @ vectors) ** 2 / np.maximum(values, values[0])).sum(axis=1)
-    np.testing.assert_allclose(found, expected, rtol=2e-2)
-
-
-def test_confidence_of_features_without_spread_is_still_a_model() -> None:
-    same = np.tile(np.asarray([[1, 2, 3, 4]], np.float32), (10, 1))
-    model = fit_confidence(same, same)
-    assert model.score(same).min() > 0.5
-    assert model.score(-same).max() < 0.2
-
-
-def test_confidence_stays_small_for_many_held_out_faces() -> None:
-    model = fit_confidence(plane(0, 100), plane(1, 20_000))
-    assert len(model.model_dump_json()) < 10_000
-
-
-def test_confidence_of_one_face_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least two"):
-        fit_confidence(plane(0, 1), plane(1, 5))

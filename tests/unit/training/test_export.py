@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2
 
 from contract.manifest import Method, Training, read_manifest, sha256_of
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
-from training.calibration import fit_confidence
+from training.confidence import fit_confidence
 from training.errors import ExportError
 from training.export import BATCH_ROWS_MAX, PARITY_MAX, Facts, export_translator, newest_with, next_version
 from training.models.r3an import R3AN
@@ -146,7 +146,9 @@ def test_the_newest_version_is_found_again_by_its_facts(tmp_path: Path) -> None:
 
 def test_a_confidence_that_was_used_is_still_the_same_fact(tmp_path: Path) -> None:
     features = np.random.default_rng(0).normal(size=(20, SOURCE.dim)).astype(np.float32)
-    facts = replace(FACTS, confidence=fit_confidence(features[:10], features[10:]))
+    facts = replace(
+        FACTS, confidence=fit_confidence(features[:10], features[:10], np.arange(10, dtype=np.int32), features[10:])
+    )
     version_dir = export_translator(RandomLinear(SOURCE.dim, TARGET.dim, 0), facts, tmp_path)
     assert facts.confidence is not None
     facts.confidence.distance(features)
