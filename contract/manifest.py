@@ -63,8 +63,13 @@ class Identification(_Facts):
 
 
 class Quality(_Facts):
-    """Judged on identities nobody trained on."""
+    """Judged on identities nobody trained on: one side held out, or each of `folds` parts in turn and all pooled.
 
+    Of folds the translator itself was trained on all identities; the figures are those of translators made alike on
+    the other parts, each judged in a gallery of its own part.
+    """
+
+    folds: int | None = Field(default=None, ge=2)
     probes: int = Field(ge=1)
     gallery_subjects: int = Field(ge=1)
     distractors: int = Field(ge=0)
@@ -80,6 +85,7 @@ class Training(_Facts):
     data_fingerprint: Sha256
     rows: int = Field(ge=1)
     identities: int = Field(ge=1)
+    rows_sha256: Sha256 | None = None  # which rows of the data; None in manifests written before it was kept
     config: dict[str, str | int | float | bool | list[int] | None]
     seed: int
     seconds: float = Field(ge=0)

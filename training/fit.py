@@ -44,7 +44,6 @@ class FittedFacts:
     source: FeatureSpace
     target: FeatureSpace
     training: Training
-    rows_sha256: str  # which rows were trained on; empty in a folder written before it was kept
 
 
 def split_identities(pairs: PairedFeatures, held_out_share: float = HELD_OUT_SHARE) -> Split:
@@ -129,6 +128,7 @@ def _facts(fit: Fit) -> FittedFacts:
         data_fingerprint=fit.pairs.fingerprint,
         rows=len(fit.rows),
         identities=len(np.unique(fit.pairs.identities[fit.rows])),
+        rows_sha256=fit.rows_sha256,
         config=fit.config.facts(),
         seed=fit.config.seed,
         seconds=0.0,
@@ -139,7 +139,6 @@ def _facts(fit: Fit) -> FittedFacts:
         source=fit.pairs.space(fit.source),
         target=fit.pairs.space(fit.target),
         training=training,
-        rows_sha256=fit.rows_sha256,
     )
 
 
@@ -189,7 +188,6 @@ def load(out: Path) -> tuple[Translator, FittedFacts]:
             source=FeatureSpace.model_validate(values["source"]),
             target=FeatureSpace.model_validate(values["target"]),
             training=Training.model_validate(values["training"]),
-            rows_sha256=values.get("rows_sha256", ""),
         )
         translator = empty_translator(facts.method, facts.source.dim, facts.target.dim)
         translator.load_state_dict(torch.load(out / WEIGHTS_FILE, weights_only=True))
