@@ -23,7 +23,8 @@ TIE = 1e-6  # float32 cannot tell two cosine similarities apart that lie closer
 class Comparison:
     """Cosine similarities of P probes and a gallery. Impostor pairs are those of two different subjects.
 
-    Memory: a block of 256 x 8,192 similarities, the genuine pairs, and the tail of the highest impostor pairs.
+    Memory: a block of 256 x 8,192 similarities, the genuine pairs, and the tail of the highest impostor pairs: one in
+    500 of them, 8 bytes each, twice while it is gathered.
     """
 
     probe_identities: Identities  # [P]; -1: nobody known
@@ -33,7 +34,7 @@ class Comparison:
     best_impostor: Similarities  # [P]; -inf where the gallery holds nobody else
     ranks: Rows  # [P]: 1 + impostor faces that tie with or beat the best genuine face; 0 where not mated
     tail: Similarities  # [K], falling: the highest impostor similarities
-    tail_probes: Rows  # [K]
+    tail_probes: NDArray[np.int32]  # [K]
     impostors: Rows  # [P]: impostor pairs of each probe
 
     @property
@@ -101,18 +102,30 @@ class _Tail:
         self._size = size
         self._floor = np.float32(-np.inf)
         self._similarities = np.empty(0, np.float32)
-        self._probes = np.empty(0, np.int64)
+        self._probes = np.empty(0, np.int32)
+        self._added: list[tuple[Similarities, NDArray[np.int32]]] = []
+        self._added_count = 0
 
     def add(self, block: Similarities, first_probe: int) -> None:
         rows, columns = np.nonzero(block > self._floor)
-        self._similarities = np.concatenate([self._similarities, block[rows, columns]])
-        self._probes = np.concatenate([self._probes, rows + first_probe])
+        if len(rows) == 0:
+            return
+        self._added.append((block[rows, columns], (rows + first_probe).astype(np.int32)))
+        self._added_count += len(rows)
+        if self._added_count >= self._size:  # not at every block: a long tail would be sorted through each time
+            self._keep_highest()
+
+    def _keep_highest(self) -> None:
+        self._similarities = np.concatenate([self._similarities, *(similarities for similarities, _ in self._added)])
+        self._probes = np.concatenate([self._probes, *(probes for _, probes in self._added)])
+        self._added, self._added_count = [], 0
         if len(self._similarities) > self._size:
             keep = np.argpartition(self._similarities, -self._size)[-self._size :]
             self._similarities, self._probes = self._similarities[keep], self._probes[keep]
             self._floor = self._similarities.min()
 
-    def sorted(self) -> tuple[Similarities, Rows]:
+    def sorted(self) -> tuple[Similarities, NDArray[np.int32]]:
+        self._keep_highest()
         order = np.argsort(-self._similarities, kind="stable")
         return self._similarities[order], self._probes[order]
 

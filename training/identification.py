@@ -23,7 +23,7 @@ from contract.vectors import Features
 from training.bootstrap import BOOTSTRAP, Counts, identity_groups, interval_of, resamples
 from training.comparison import Comparison, Identities, Rows, compare
 
-FARS = ("1e-3", "1e-4")
+FARS = ("1e-3", "1e-4", "1e-5", "1e-6")
 FPIRS = ("0.01", "0.003")
 EDGES_MAX = 512  # candidate thresholds of a resample
 
@@ -42,7 +42,11 @@ def judge(
     Raises:
         ValueError: no probe has its subject in the gallery, nobody else is in it, or shapes disagree.
     """
-    comparison = compare(probes, probe_identities, gallery, gallery_identities)
+    return measure(compare(probes, probe_identities, gallery, gallery_identities), bootstrap=bootstrap, seed=seed)
+
+
+def measure(comparison: Comparison, *, bootstrap: int = BOOTSTRAP, seed: int = 0) -> Identification:
+    """Every measure of a comparison that is at hand; as `judge`. Raises ValueError."""
     return Identification(
         rank_1=rank_1(comparison, bootstrap=bootstrap, seed=seed),
         tar_at_far=tar_at_far(comparison, FARS, bootstrap=bootstrap, seed=seed),

@@ -64,8 +64,9 @@ def test_evaluate_prints_every_measure_with_an_interval(bakeoff: Bakeoff) -> Non
     for probe in ("translated", "source_native", "target_native"):
         measures = judged[probe]
         assert set(measures["rank_1"]) == set(INTERVALS)
-        assert measures["tar_at_far"].keys() == {"1e-3", "1e-4"}
-        assert all(set(rate) == set(INTERVALS) for rate in measures["tar_at_far"].values())
+        assert measures["tar_at_far"].keys() == {"1e-3", "1e-4", "1e-5", "1e-6"}
+        assert all(set(measures["tar_at_far"][far]) == set(INTERVALS) for far in ("1e-3", "1e-4"))
+        assert measures["tar_at_far"]["1e-5"] is None, "57,360 impostor pairs cannot measure one in a hundred thousand"
         assert set(measures["fnir_at_fpir"]["0.01"]) == set(INTERVALS)
         assert measures["fnir_at_fpir"]["0.003"] is None, "240 searches cannot measure three in a thousand"
 
