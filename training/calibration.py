@@ -25,13 +25,58 @@ def calibrate(
     Raises:
         ValueError: fewer than a hundred impostor pairs.
     """
-    histogram = np.zeros(BINS, np.int64)
-    for _, block in impostor_blocks(probes, probe_identities, gallery, gallery_identities):
-        histogram += _histogram(block)
+    histogram = _impostors(probes, probe_identities, gallery, gallery_identities)
     pairs = int(histogram.sum())
     if pairs < PAIRS_MIN:
         raise ValueError(f"{pairs} impostor pairs; a calibration needs at least {PAIRS_MIN}")
     return Calibration(impostor_pairs=pairs, points=_points(histogram, pairs))
+
+
+def check_calibration(
+    probes: Features, probe_identities: Identities, gallery: Features, gallery_identities: Identities, *, seed: int = 0
+) -> dict[str, float]:
+    """The false-match rate observed at each rate's threshold, on other people than those who gave the threshold.
+
+    Two halves of the identities, probes and gallery alike, calibrate and observe in turn. Only rates that both halves
+    can count are there; none where a half has fewer than a hundred impostor pairs.
+    """
+    known = np.unique(np.concatenate([probe_identities, gallery_identities]))
+    half = np.random.default_rng(seed).permutation(known[known >= 0])[::2]
+    histograms: list[NDArray[np.int64]] = []
+    for inside in (True, False):
+        shown = _half(probe_identities, half) == inside
+        enrolled = _half(gallery_identities, half) == inside
+        if not shown.any() or not enrolled.any():
+            return {}
+        sides = probes[shown], probe_identities[shown], gallery[enrolled], gallery_identities[enrolled]
+        histograms.append(_impostors(*sides))
+    pairs = [int(histogram.sum()) for histogram in histograms]
+    if min(pairs) < PAIRS_MIN:
+        return {}
+    beyond = [np.append(np.cumsum(histogram[::-1])[::-1], 0) for histogram in histograms]  # [BINS + 1] each
+    return {
+        level: (
+            float(beyond[1][_lowest_edge(beyond[0], float(level) * pairs[0])])
+            + float(beyond[0][_lowest_edge(beyond[1], float(level) * pairs[1])])
+        )
+        / sum(pairs)
+        for level in FMR_LEVELS
+        if float(level) * min(pairs) >= COUNTED_MIN
+    }
+
+
+def _half(identities: Identities, half: Identities) -> NDArray[np.bool_]:
+    """Who belongs to the first half; distractors of identity -1, each somebody else, alternate."""
+    return np.where(identities >= 0, np.isin(identities, half), np.arange(len(identities)) % 2 == 0)
+
+
+def _impostors(
+    probes: Features, probe_identities: Identities, gallery: Features, gallery_identities: Identities
+) -> NDArray[np.int64]:
+    histogram = np.zeros(BINS, np.int64)
+    for _, block in impostor_blocks(probes, probe_identities, gallery, gallery_identities):
+        histogram += _histogram(block)
+    return histogram
 
 
 def _histogram(block: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ import pytest
 
 from contract.calibration import FMR_LEVELS
 from contract.vectors import l2_normalize
-from training.calibration import calibrate
+from training.calibration import calibrate, check_calibration
 
 
 def strangers(seed: int, probes: int, faces: int, dim: int = 16) -> tuple[np.ndarray, ...]:
@@ -65,3 +65,66 @@ def test_identical_impostors_keep_the_points_monotone() -> None:
 def test_too_few_impostors_are_refused() -> None:
     with pytest.raises(ValueError, match="99 impostor pairs"):
         calibrate(*strangers(0, 9, 11))
+
+
+def test_every_point_is_where_sorted_impostors_put_it() -> None:
+    """Counted ones at the next pair in order; beyond, an exponential through the highest hundred."""
+    people = strangers(5, 300, 500)
+    falling = np.sort((l2_normalize(people[0]) @ l2_normalize(people[2]).T).ravel().astype(np.float64))[::-1]
+    tail_start = falling[100]
+    excess = (falling[:100] - tail_start).mean()
+    expected = [
+        falling[int(fmr * len(falling) + 1e-9)]
+        if fmr * len(falling) >= 10
+        else min(tail_start + excess * np.log(100 / (fmr * len(falling))), 1)
+        for fmr in (float(level) for level in FMR_LEVELS)
+    ]
+    found = [point.similarity for point in calibrate(*people).points]
+    np.testing.assert_allclose(found, expected, atol=5e-4)
+
+
+def people_of_a_kind(seed: int, identities: int, spread: float) -> tuple[np.ndarray, ...]:
+    """A probe of each identity and a gallery with one face of each, as one encoder would see them."""
+    generator = np.random.default_rng(seed)
+    axes = np.geomspace(1, spread, 24)
+    subjects = generator.standard_normal((identities, 24)) * axes
+    seen = [np.asarray(subjects + 0.2 * generator.standard_normal(subjects.shape) * axes, np.float32) for _ in range(2)]
+    who = np.arange(identities, dtype=np.int32)
+    return seen[0], who, seen[1], who
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.3, 0.1])
+def test_one_rate_means_the_same_whatever_the_space(spread: float) -> None:
+    """Similarities of impostors differ widely between the spaces; what passes at a rate's threshold does not."""
+    people = people_of_a_kind(0, 800, spread)
+    checked = check_calibration(*people)
+    assert list(checked) == ["1e-1", "1e-2", "1e-3", "1e-4"]
+    for level, tolerance in (("1e-1", 0.15), ("1e-2", 0.3), ("1e-3", 0.5)):
+        assert checked[level] == pytest.approx(float(level), rel=tolerance)
+
+
+def test_thresholds_are_observed_on_other_people_than_they_come_from() -> None:
+    """By masks over the whole matrix of similarities; and not on the pairs between both halves."""
+    probes, who, gallery, enrolled = people_of_a_kind(1, 120, 0.5)
+    similarities = l2_normalize(probes) @ l2_normalize(gallery).T
+    first = np.isin(np.arange(120), np.random.default_rng(0).permutation(120)[::2])
+    impostor = who[:, None] != enrolled[None, :]
+    halves = [impostor & np.outer(side, side) for side in (first, ~first)]
+    passed = 0
+    for own, other in (halves, halves[::-1]):
+        falling = np.sort(similarities[own])[::-1]
+        threshold = falling[int(0.1 * len(falling))]
+        passed += int((similarities[other] > threshold).sum())
+    checked = check_calibration(probes, who, gallery, enrolled)
+    assert list(checked) == ["1e-1", "1e-2"]
+    assert checked["1e-1"] == pytest.approx(passed / (halves[0].sum() + halves[1].sum()), abs=5e-4)
+
+
+def test_distractors_are_people_of_their_own_in_the_check() -> None:
+    probes, who, gallery, nobody = strangers(2, 200, 300)
+    assert check_calibration(probes, who, gallery, nobody)["1e-2"] == pytest.approx(1e-2, rel=0.2)
+
+
+@pytest.mark.parametrize("identities", [1, 2, 14])
+def test_halves_that_are_too_few_check_nothing(identities: int) -> None:
+    assert check_calibration(*people_of_a_kind(0, identities, 1.0)) == {}
