@@ -3,15 +3,14 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from contract.calibration import Calibration
 from contract.confidence import ConfidenceModel
 from contract.manifest import Identification, Method
-from contract.vectors import Features
-from training.bootstrap import paired_difference
+from training.bootstrap import Difference, paired_differences
 from training.config import FitConfig
 from training.errors import ConfigError
 from training.export import Facts, export_translator, newest_with
@@ -34,6 +33,7 @@ from training.report import write_report
 from training.workspace import workspace
 
 RUNS, CANDIDATES, PROMOTED = "runs", "candidates", "model_repository"
+DECIDING_FAR = 1e-4  # of methods equal in rank-1; stricter rates hang on a handful of impostor pairs
 SUMMARY_FILE, REPORT_FILE = "bakeoff.json", "report.html"
 
 
@@ -156,7 +156,8 @@ def _export(
 
 
 def _merit(identification: Identification) -> tuple[float, float]:
-    strictest = min(identification.tar_at_far, key=float, default=None)
+    supported = [far for far in identification.tar_at_far if float(far) >= DECIDING_FAR]
+    strictest = min(supported, key=float, default=None)
     return identification.rank_1.value, identification.tar_at_far[strictest].value if strictest else 0.0
 
 
@@ -164,7 +165,7 @@ def _summary(
     contest: Contest, stage: Stage, natives: Natives, entrants: dict[Method, _Entrant], winner: Method
 ) -> dict[str, Any]:
     """Everything a table, a report or a result file shows. No vector, no identity."""
-    best = entrants[winner].proof.translated
+    differences = paired_differences({str(m): e.proof.hits for m, e in entrants.items()}, stage.probe_identities)
     rows = {
         "untranslated": natives.untranslated,
         **{str(method): e.proof.identification for method, e in entrants.items()},
@@ -180,14 +181,13 @@ def _summary(
         "distractors": stage.distractors,
         "training": {str(m): e.fitted.training.model_dump(mode="json") for m, e in entrants.items()},
         "identification": {name: row.model_dump(mode="json") for name, row in rows.items()},
-        "cmc": {str(m): e.proof.cmc for m, e in entrants.items()} | {"target native": stage.cmc(stage.target_probes)},
-        "rank_1_behind_winner": {
-            str(m): _behind(stage, best, e.proof.translated) for m, e in entrants.items() if m != winner
-        },
+        "gallery_direction": {str(m): e.proof.gallery_direction.model_dump(mode="json") for m, e in entrants.items()},
+        "cmc": {str(m): e.proof.cmc for m, e in entrants.items()}
+        | {"target native": stage.cmc(stage.compare(stage.target_probes))},
+        "rank_1_difference": {a: {b: asdict(d) for b, d in row.items()} for a, row in differences.items()},
+        "rank_1_behind_winner": {m: _interval(difference) for m, difference in differences[str(winner)].items()},
     }
 
 
-def _behind(stage: Stage, best: Features, other: Features) -> dict[str, float]:
-    """Rank-1 of the winner minus another method's, with the paired 95 % interval over identities."""
-    difference = paired_difference(stage.hits(best), stage.hits(other), stage.probe_identities)
+def _interval(difference: Difference) -> dict[str, float]:
     return {"value": difference.value, "low": difference.low, "high": difference.high}

@@ -13,7 +13,8 @@ from training.calibration import calibrate
 from training.comparison import Comparison, compare
 from training.confidence import fit_confidence
 from training.fit import Split
-from training.identification import cmc, judge, split_probes_gallery
+from training.identification import cmc, judge, measure, split_probes_gallery
+from training.methods.base import Rows
 from training.models.translator import Translator, translate
 from training.pairs import PairedFeatures
 
@@ -23,11 +24,12 @@ GALLERY_SEED = 0  # one enrolment for all methods, so that their probes face the
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Probes and an enrolled gallery of identities nobody trained on, in both spaces. All unit length."""
+    """Probes and an enrolled gallery of identities nobody trained on, in both spaces; unit length but for the raw."""
 
     probe_identities: NDArray[np.int32]  # [P]
     gallery_identities: NDArray[np.int32]  # [G]
     raw_probes: Features  # [P, ds], source space
+    raw_gallery: Features  # [G, ds], source space
     source_probes: Features  # [P, ds]
     source_gallery: Features  # [G, ds]
     target_probes: Features  # [P, dt]
@@ -48,11 +50,11 @@ class Stage:
 
     def hits(self, probes: Features) -> NDArray[np.bool_]:
         """Which probes [P] find their subject first."""
-        return np.equal(self.compare(probes).ranks, 1)
+        return first_hits(self.compare(probes))
 
-    def cmc(self, probes: Features) -> list[float]:
+    def cmc(self, comparison: Comparison) -> list[float]:
         """Share of probes whose subject is among the first 1 ... 50 gallery subjects."""
-        curve = cmc(self.compare(probes), min(CMC_RANKS, len(self.gallery_identities)))
+        curve = cmc(comparison, min(CMC_RANKS, len(self.gallery_identities)))
         return [round(float(share), 5) for share in curve]
 
 
@@ -60,11 +62,17 @@ def set_stage(pairs: PairedFeatures, split: Split, source: str, target: str) -> 
     """Enrol one face of each held-out identity; the others are probes, lone faces are distractors."""
     identities = np.asarray(pairs.identities[split.held_out])
     probe, gallery = (split.held_out[rows] for rows in split_probes_gallery(identities, GALLERY_SEED))
+    return stage_of(pairs, probe, gallery, source, target)
+
+
+def stage_of(pairs: PairedFeatures, probe: Rows, gallery: Rows, source: str, target: str) -> Stage:
+    """These rows as probes and as enrolled gallery."""
     raw, targets = pairs.features[source], pairs.features[target]
     return Stage(
         probe_identities=np.asarray(pairs.identities[probe]),
         gallery_identities=np.asarray(pairs.identities[gallery]),
         raw_probes=np.asarray(raw[probe]),
+        raw_gallery=np.asarray(raw[gallery]),
         source_probes=l2_normalize(np.asarray(raw[probe])),
         source_gallery=l2_normalize(np.asarray(raw[gallery])),
         target_probes=l2_normalize(np.asarray(targets[probe])),
@@ -95,20 +103,36 @@ class Proof:
     """One translator's judgement."""
 
     identification: Identification
+    gallery_direction: Identification  # the gallery translated instead of the probes
     calibration: Calibration
+    hits: NDArray[np.bool_]  # [P]: which probes find their subject first
     cmc: list[float]
     translated: Features  # [P, dt]
 
 
 def prove(translator: Translator, stage: Stage) -> Proof:
-    """Translate the probes and judge them."""
+    """Translate the probes and judge them; then the gallery, for native probes."""
     translated = translate(translator, stage.raw_probes)
+    comparison = stage.compare(translated)
     return Proof(
-        identification=stage.judge(translated),
+        identification=measure(comparison),
+        gallery_direction=judge_gallery_direction(translator, stage),
         calibration=calibrate(translated, stage.probe_identities, stage.target_gallery, stage.gallery_identities),
-        cmc=stage.cmc(translated),
+        hits=first_hits(comparison),
+        cmc=stage.cmc(comparison),
         translated=translated,
     )
+
+
+def first_hits(comparison: Comparison) -> NDArray[np.bool_]:
+    """Which probes [P] find their subject first."""
+    return np.equal(comparison.ranks, 1)
+
+
+def judge_gallery_direction(translator: Translator, stage: Stage) -> Identification:
+    """Table 6: native probes in the target space against a gallery that was translated from the source space."""
+    gallery = translate(translator, stage.raw_gallery)
+    return judge(stage.target_probes, stage.probe_identities, gallery, stage.gallery_identities)
 
 
 def quality(stage: Stage, natives: Natives, proof: Proof, baselines: dict[str, Identification]) -> Quality:
