@@ -10,8 +10,9 @@ from benchmarks.directions import directions_result, judge_directions
 from benchmarks.quality import quality_result
 from benchmarks.results import PAGE, render, write
 from benchmarks.translate import translate_result
-from training.bakeoff import PROMOTED, Contest, run_bakeoff
+from training.bakeoff import PROMOTED, run_bakeoff
 from training.config import load_configs
+from training.contest import Contest
 from training.progress import view_progress
 
 app = typer.Typer(help="Measure, and write docs/results and docs/benchmarks.md.")

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import Claim, Figure, Result, claim, machine, today
-from training.bakeoff import PROMOTED, Contest, run_bakeoff
+from training.bakeoff import PROMOTED, run_bakeoff
 from training.columns import feature_spaces
 from training.config import load_configs
+from training.contest import Contest
 from training.loop import OnIteration
 from training.pairs import parquet_files
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,9 @@ from contract.calibration import Calibration
 from contract.confidence import ConfidenceModel
 from contract.manifest import Identification, Method
 from training.bootstrap import Difference, paired_differences
-from training.config import FitConfig
-from training.errors import ConfigError
+from training.contest import Contest, OnMethod, OnStage
 from training.export import Facts, export_translator, newest_with
 from training.fit import FittedFacts, fit_pairs, load_for, split_identities
-from training.loop import OnIteration
 from training.models.translator import Translator
 from training.preflight import check_judgeable, check_learnable
 from training.proof import (
@@ -38,21 +35,6 @@ SUMMARY_FILE, REPORT_FILE = "bakeoff.json", "report.html"
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
-    """What is contested: the pairs, the direction, and a configuration for each method."""
-
-    pairs: Path
-    source: str
-    target: str
-    configs: tuple[FitConfig, ...]
-
-    @property
-    def translator_id(self) -> str:
-        """Name of the promoted translator."""
-        return f"{self.source}--{self.target}"
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """The judgement of all, and where things lie."""
 
@@ -60,10 +42,6 @@ class Outcome:
     promoted: Path
     summary: Path
     report: Path
-
-
-OnMethod = Callable[[Method], OnIteration]
-OnStage = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +60,9 @@ def run_bakeoff(contest: Contest, out: Path, repository: Path, on_stage: OnStage
     Raises:
         TrainingError: bad pairs, bad configuration, or an export that is not the trained module.
     """
-    methods = [config.method for config in contest.configs]
-    if len(set(methods)) != len(methods):
-        raise ConfigError("a method is named twice")
     with workspace(out) as copy:
         on_stage("reading pairs")
-        pairs = load_for(contest.pairs, contest.source, contest.target, methods, copy)
+        pairs = load_for(contest.pairs, contest.source, contest.target, contest.methods, copy)
         split = split_identities(pairs)
         check_learnable(pairs, split.training)
         check_judgeable(pairs, split.held_out)

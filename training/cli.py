@@ -120,8 +120,9 @@ def bakeoff(
     as_json: Json = False,
 ) -> None:
     """Train all methods on the same pairs, judge them on identities nobody trained on, promote the winner."""
-    from training.bakeoff import PROMOTED, Contest, run_bakeoff  # noqa: PLC0415 - as above
+    from training.bakeoff import PROMOTED, run_bakeoff  # noqa: PLC0415 - as above
     from training.config import load_configs  # noqa: PLC0415 - as above
+    from training.contest import Contest  # noqa: PLC0415 - as above
 
     contest = Contest(
         pairs, source, target, load_configs([name.strip() for name in methods.split(",")], config or [], seed=seed)

@@ -1,0 +1,37 @@
+"""What methods compete in: the pairs, the direction, and a configuration for each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.manifest import Method
+from training.config import FitConfig
+from training.errors import ConfigError
+from training.loop import OnIteration
+
+OnMethod = Callable[[Method], OnIteration]  # what a method's training reports to
+OnStage = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """The pairs, the direction, and a configuration for each method. Raises ConfigError for a method named twice."""
+
+    pairs: Path
+    source: str
+    target: str
+    configs: tuple[FitConfig, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.methods)) != len(self.methods):
+            raise ConfigError("a method is named twice")
+
+    @property
+    def translator_id(self) -> str:
+        """Name of the promoted translator."""
+        return f"{self.source}--{self.target}"
+
+    @property
+    def methods(self) -> list[Method]:
+        """The methods, in the order they were given."""
+        return [config.method for config in self.configs]
