@@ -1,4 +1,4 @@
-"""`r3an`: synthesize, fit, evaluate, bakeoff, export."""
+"""`r3an`: synthesize, fit, evaluate, bakeoff, export; crossvalidate."""
 
 import json
 import os
@@ -12,8 +12,10 @@ from typer.exceptions import TyperException
 
 from contract.manifest import Method
 from training.errors import EXIT_BAD_INPUT, TrainingError
+from training.options import Configs, Json, Methods, Pairs, Seed, Source, Target, names_in
 from training.printing import print_bakeoff, print_result
 from training.progress import view_progress
+from training.study_commands import crossvalidate
 
 EXIT_INTERRUPTED = 130
 
@@ -24,11 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
-Pairs = Annotated[Path, typer.Option(help="Paired features: a Parquet file or a folder of them.")]
-Source = Annotated[str, typer.Option(help="Feature space to translate from.")]
-Target = Annotated[str, typer.Option(help="Feature space to translate into.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1)]
+app.command()(crossvalidate)
 
 
 @app.command()
@@ -114,8 +112,8 @@ def bakeoff(
     repository: Annotated[
         Path | None, typer.Option(help="Model repository to promote the winner into; OUT/model_repository otherwise.")
     ] = None,
-    methods: Annotated[str, typer.Option(help="Comma-separated.")] = "r3an,fc,affine,procrustes",
-    config: Annotated[list[Path] | None, typer.Option(help="TOML of one of the methods; may be repeated.")] = None,
+    methods: Methods = "r3an,fc,affine,procrustes",
+    config: Configs = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -124,9 +122,7 @@ def bakeoff(
     from training.config import load_configs  # noqa: PLC0415 - as above
     from training.contest import Contest  # noqa: PLC0415 - as above
 
-    contest = Contest(
-        pairs, source, target, load_configs([name.strip() for name in methods.split(",")], config or [], seed=seed)
-    )
+    contest = Contest(pairs, source, target, load_configs(names_in(methods), config or [], seed=seed))
     with view_progress(as_json) as view:
         outcome = run_bakeoff(contest, out, repository or out / PROMOTED, view.stage, view.iterations)
     summary = json.loads(outcome.summary.read_text(encoding="utf-8"))

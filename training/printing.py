@@ -1,4 +1,4 @@
-"""Results on standard output: JSON, and the table of a bake-off."""
+"""Results on standard output: JSON, and tables of who was identified how well."""
 
 import json
 from typing import Any
@@ -10,19 +10,20 @@ from rich.table import Table
 
 def print_bakeoff(summary: dict[str, Any]) -> None:
     """Every row of a bake-off's summary, the promoted one in green."""
-    Console().print(_table(summary))
-
-
-def _table(summary: dict[str, Any]) -> Table:
     title = (
         f"{summary['source']} → {summary['target']}, {summary['probes']} probes, {summary['gallery_subjects']} subjects"
     )
+    print_identification(title, summary["identification"], summary["winner"])
+
+
+def print_identification(title: str, rows: dict[str, Any], winner: str | None = None) -> None:
+    """A table of judgements by name, the winner's in green."""
     table = Table("probe", "rank-1", "TAR@FAR 1e-3", "FNIR@FPIR 0.01", title=title)
-    for name, row in summary["identification"].items():
+    for name, row in rows.items():
         rates = (row["rank_1"], row["tar_at_far"].get("1e-3"), row["fnir_at_fpir"].get("0.01"))
-        style = "bold green" if name == summary["winner"] else None
+        style = "bold green" if name == winner else None
         table.add_row(name, *(_rate(rate) for rate in rates), style=style)
-    return table
+    Console().print(table)
 
 
 def _rate(rate: dict[str, float] | None) -> str:

@@ -35,3 +35,10 @@ def workspace(out: Path) -> Iterator[Path]:
             shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=COPY_PREFIX, dir=out) as copy:
             yield Path(copy)
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Write a file whole or not at all, so that a reader never sees half of it."""
+    staged = file.with_name(f".{file.name}")
+    staged.write_text(text, encoding="utf-8")
+    staged.replace(file)

@@ -1,0 +1,124 @@
+"""K-fold cross-validation: each identity is held out once, and each method judged on all people without knowing any."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.manifest import Training
+from contract.vectors import Features
+from training.bootstrap import paired_differences
+from training.comparison import Comparison, compare
+from training.contest import Contest, OnMethod, OnStage
+from training.fit import Split, fit_pairs, identity_folds, load_for
+from training.folds import pool
+from training.identification import FARS, measure
+from training.models.translator import translate
+from training.pairs import PairedFeatures
+from training.preflight import check_judgeable, check_learnable
+from training.proof import Stage, first_hits, set_stage
+from training.workspace import workspace, write_atomically
+
+CROSSVALIDATION_FILE, RUNS = "crossvalidation.json", "runs"
+FOLDS_MIN, FOLDS_MAX = 2, 100
+SOURCE_NATIVE, TARGET_NATIVE = "source native", "target native"
+# One fold may hold all the highest impostor pairs of all folds; twice as many, as folds differ in size.
+TAIL_SHARE_A_FOLD = 2 * max(map(float, FARS))
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """One fold's judgement, and what it is pooled from: the comparisons of all methods and both natives."""
+
+    summary: Json
+    comparisons: dict[str, Comparison]
+
+
+def cross_validate(
+    contest: Contest, out: Path, *, folds: int, seed: int, on_stage: OnStage, on_method: OnMethod
+) -> Json:
+    """Train each method once without each fold's identities, judge it on that fold, and pool all folds.
+
+    Distractors are in every fold's gallery. `out` receives fold-<k>/runs/<method>/, from which an interrupted run goes
+    on, and crossvalidation.json, which is also returned. The pooled figures are over the probes of all folds, each
+    against its own fold's gallery; their intervals draw identities.
+
+    Raises:
+        TrainingError: bad pairs, too few identities for the folds, or a training that failed.
+    """
+    with workspace(out) as copy:
+        on_stage("reading pairs")
+        pairs = load_for(contest.pairs, contest.source, contest.target, contest.methods, copy)
+        splits = identity_folds(pairs, folds, seed)
+        for split in splits:  # before anything is trained
+            check_learnable(pairs, split.training)
+            check_judgeable(pairs, split.held_out)
+        judged: list[_Fold] = []
+        for number, split in enumerate(splits, 1):
+            on_stage(f"fold {number} of {folds}")
+            judged.append(_judge_fold(contest, pairs, split, out / f"fold-{number}" / RUNS, folds, on_method))
+        on_stage("pooling the folds")
+        summary = {
+            "source": contest.source,
+            "target": contest.target,
+            "folds": folds,
+            "seed": seed,
+            "data_fingerprint": pairs.fingerprint,
+            "per_fold": [fold.summary for fold in judged],
+            **_pooled([fold.comparisons for fold in judged], [str(method) for method in contest.methods]),
+        }
+        write_atomically(out / CROSSVALIDATION_FILE, json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _judge_fold(
+    contest: Contest, pairs: PairedFeatures, split: Split, runs: Path, folds: int, on_method: OnMethod
+) -> _Fold:
+    stage = set_stage(pairs, split, contest.source, contest.target)
+
+    def against(gallery: Features, probes: Features) -> Comparison:
+        share = min(1.0, folds * TAIL_SHARE_A_FOLD)
+        return compare(probes, stage.probe_identities, gallery, stage.gallery_identities, tail_share=share)
+
+    training: dict[str, Training] = {}
+    comparisons: dict[str, Comparison] = {}
+    for config in contest.configs:
+        name, on_iteration = str(config.method), on_method(config.method)
+        translator, facts = fit_pairs(
+            pairs, split.training, contest.source, contest.target, config, runs / name, on_iteration
+        )
+        training[name] = facts.training
+        comparisons[name] = against(stage.target_gallery, translate(translator, stage.raw_probes))
+    comparisons[SOURCE_NATIVE] = against(stage.source_gallery, stage.source_probes)
+    comparisons[TARGET_NATIVE] = against(stage.target_gallery, stage.target_probes)
+    return _Fold(_summary(stage, training, comparisons), comparisons)
+
+
+def _summary(stage: Stage, training: dict[str, Training], comparisons: dict[str, Comparison]) -> Json:
+    return {
+        "probes": len(stage.probe_identities),
+        "gallery_subjects": len(np.unique(stage.gallery_identities)),
+        "distractors": stage.distractors,
+        "training": {name: facts.model_dump(mode="json") for name, facts in training.items()},
+        "identification": _identification(comparisons),
+    }
+
+
+def _pooled(folds: list[dict[str, Comparison]], methods: list[str]) -> Json:
+    pooled = {name: pool([fold[name] for fold in folds]) for name in folds[0]}
+    identities = pooled[TARGET_NATIVE].probe_identities
+    differences = paired_differences({name: first_hits(pooled[name]) for name in methods}, identities)
+    return {
+        "probes": len(identities),
+        "probe_subjects": len(np.unique(identities)),
+        "identification": _identification(pooled),
+        "rank_1_difference": {a: {b: asdict(d) for b, d in row.items()} for a, row in differences.items()},
+    }
+
+
+def _identification(comparisons: dict[str, Comparison]) -> dict[str, Json]:
+    return {name: measure(comparison).model_dump(mode="json") for name, comparison in comparisons.items()}
