@@ -1,6 +1,6 @@
 """Compare every probe with every gallery face once, in blocks, and keep what the measures need."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,3 +157,28 @@ def _check(probes: Features, probe_identities: Identities, gallery: Features, ga
         raise ValueError("features and identities differ in number")
     if probes.shape[1] != gallery.shape[1]:
         raise ValueError(f"probes have dimension {probes.shape[1]}, the gallery {gallery.shape[1]}")
+
+
+def pool(comparisons: Sequence[Comparison]) -> Comparison:
+    """Comparisons of probes that share no identity, each with a gallery of its own, as if they were one.
+
+    Impostor pairs are those within each. Of the tails no more is kept than all of them reach down to: below, pairs of
+    some would be missing and every rate wrong.
+    """
+    first = np.cumsum([0, *(len(c.probe_identities) for c in comparisons[:-1])])  # the first probe of each
+    cut = [c.tail[-1] for c in comparisons if len(c.tail) < c.impostors.sum()]  # where a tail that is not whole ends
+    tail = np.concatenate([c.tail for c in comparisons])
+    tail_probes = np.concatenate([c.tail_probes + f for c, f in zip(comparisons, first, strict=True)])
+    order = np.argsort(-tail, kind="stable")
+    order = order[: int((tail >= max(cut, default=-np.inf)).sum())]
+    return Comparison(
+        probe_identities=np.concatenate([c.probe_identities for c in comparisons]),
+        genuine=np.concatenate([c.genuine for c in comparisons]),
+        genuine_probes=np.concatenate([c.genuine_probes + f for c, f in zip(comparisons, first, strict=True)]),
+        best_genuine=np.concatenate([c.best_genuine for c in comparisons]),
+        best_impostor=np.concatenate([c.best_impostor for c in comparisons]),
+        ranks=np.concatenate([c.ranks for c in comparisons]),
+        tail=tail[order],
+        tail_probes=tail_probes[order].astype(np.int32),
+        impostors=np.concatenate([c.impostors for c in comparisons]),
+    )

@@ -10,10 +10,9 @@ import numpy as np
 from contract.manifest import Training
 from contract.vectors import Features
 from training.bootstrap import paired_differences
-from training.comparison import Comparison, compare
+from training.comparison import Comparison, compare, pool
 from training.contest import Contest, OnMethod, OnStage
 from training.fit import Split, fit_pairs, identity_folds, load_for
-from training.folds import pool
 from training.identification import FARS, measure
 from training.models.translator import translate
 from training.pairs import PairedFeatures

@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training import comparison as comparison_module
-from training.comparison import Comparison, compare
+from training.comparison import Comparison, compare, pool
 from training.identification import (
     cmc,
     fnir_at_fpir,
     judge,
+    measure,
     rank_1,
     split_probes_gallery,
     tar_at_far,
@@ -172,6 +173,26 @@ def test_the_kept_tail_holds_the_highest_impostors(monkeypatch: pytest.MonkeyPat
     everything = compare(*people, tail_share=1.0)
     assert 10 < len(tail.tail) < len(everything.tail)
     np.testing.assert_allclose(tail.tail, everything.tail[: len(tail.tail)], atol=1e-6)
+
+
+def test_pooled_comparisons_are_those_of_all_their_probes() -> None:
+    """Oracle: one gallery is searched by two halves of the probes; together they are the whole search."""
+    probes, names, gallery, owners = crowd(0)
+    halves = [compare(probes[rows], names[rows], gallery, owners) for rows in (slice(40), slice(40, None))]
+    pooled, whole = pool(halves), compare(probes, names, gallery, owners, tail_share=1.0)
+    for name in ("probe_identities", "best_genuine", "best_impostor", "ranks", "impostors", "tail"):
+        np.testing.assert_allclose(getattr(pooled, name), getattr(whole, name), atol=1e-6)
+    assert measure(pooled, bootstrap=50) == measure(whole, bootstrap=50)
+
+
+def test_a_pool_keeps_no_more_of_the_tails_than_all_of_them_reach_down_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison_module, "TAIL_MIN", 10)
+    probes, names, gallery, owners = crowd(0)
+    shares = ((slice(40), 0.05), (slice(40, None), 0.5))
+    pooled = pool([compare(probes[rows], names[rows], gallery, owners, tail_share=share) for rows, share in shares])
+    whole = compare(probes, names, gallery, owners, tail_share=1.0)
+    np.testing.assert_allclose(pooled.tail, whole.tail[: len(pooled.tail)], atol=1e-6)
+    assert len(pooled.tail) < 0.5 * len(whole.tail)
 
 
 def test_nobody_to_find_is_refused() -> None:
