@@ -1,11 +1,15 @@
 """From impostor pairs to false-match rates."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.calibration import FMR_LEVELS, Calibration, CalibrationPoint
 from contract.vectors import Features
 from training.comparison import Identities, impostor_blocks
+
+Search = tuple[Features, Identities, Features, Identities]  # probes [P, d], whose [P], gallery [G, d], whose [G]
 
 BINS = 40_000  # of similarity -1 … 1: steps of 5e-5
 PAIRS_MIN = 100
@@ -25,7 +29,14 @@ def calibrate(
     Raises:
         ValueError: fewer than a hundred impostor pairs.
     """
-    histogram = _impostors(probes, probe_identities, gallery, gallery_identities)
+    return calibrate_pooled([(probes, probe_identities, gallery, gallery_identities)])
+
+
+def calibrate_pooled(searches: Sequence[Search]) -> Calibration:
+    """As `calibrate`, of several galleries, each searched by probes of its own. Raises as it does."""
+    histogram = np.zeros(BINS, np.int64)
+    for search in searches:
+        histogram += _impostors(*search)
     pairs = int(histogram.sum())
     if pairs < PAIRS_MIN:
         raise ValueError(f"{pairs} impostor pairs; a calibration needs at least {PAIRS_MIN}")
