@@ -1,0 +1,100 @@
+"""Judge what was trained without a fold's identities on that fold, and pool all folds into one judgement."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.manifest import Identification
+from contract.vectors import Features
+from training.calibration import PAIRS_MIN, Search
+from training.comparison import Comparison, Identities, compare
+from training.errors import DataError
+from training.fit import Split
+from training.identification import measure
+from training.losses import CONTRAST_TEMPERATURE
+from training.pairs import DISTRACTOR, IDENTITY, PairedFeatures
+from training.proof import Stage, set_stage, stage_of
+
+# Five times what a rate needs: one fold of five may hold all the highest impostor pairs.
+TAIL_SHARE = 1e-2
+
+
+def has_second_faces(pairs: PairedFeatures) -> bool:
+    """Whether any identity has two faces, so that one can be enrolled and the other look for it."""
+    identities = np.asarray(pairs.identities)
+    known = identities[identities != DISTRACTOR]
+    return len(np.unique(known)) < len(known)
+
+
+def set_folds(
+    pairs: PairedFeatures, folds: Sequence[Split], source: str, target: str, *, same_photo: bool
+) -> list[Stage]:
+    """Each fold's held-out identities as probes and gallery; with `same_photo` each face looks for its own target.
+
+    Raises:
+        DataError: the impostor pairs of all folds are too few for a calibration.
+    """
+    stages = [_set_fold(pairs, fold, source, target, same_photo=same_photo) for fold in folds]
+    impostors = sum(len(stage.probe_identities) * (len(stage.gallery_identities) - 1) for stage in stages)
+    if impostors < PAIRS_MIN:
+        reason = (
+            f"{len(folds)} folds make {impostors} impostor pairs and a calibration needs at least {PAIRS_MIN}; "
+            "more identities, or more faces of each, are needed"
+        )
+        raise DataError(str(pairs.path), reason, column=IDENTITY)
+    return stages
+
+
+def _set_fold(pairs: PairedFeatures, fold: Split, source: str, target: str, *, same_photo: bool) -> Stage:
+    if not same_photo:
+        return set_stage(pairs, fold, source, target)
+    known = pairs.identities[fold.held_out] != DISTRACTOR
+    return stage_of(pairs, fold.held_out[known], fold.held_out, source, target)
+
+
+def judge_pooled(searches: Sequence[Search]) -> Identification:
+    """Every measure over searches [P, d] of galleries [G, d] whose probes share no identity; some may have no probe.
+
+    Raises:
+        ValueError: as `identification.judge`, of all searches together.
+    """
+    return measure(pool([compare(*search, tail_share=TAIL_SHARE) for search in searches if len(search[0])]))
+
+
+def pool(comparisons: Sequence[Comparison]) -> Comparison:
+    """Comparisons of probes that share no identity, each with a gallery of its own, as if they were one.
+
+    Impostor pairs are those within a fold: nobody else's gallery is searched.
+    """
+    probes = [len(comparison.probe_identities) for comparison in comparisons]
+    first = np.cumsum([0, *probes[:-1]])  # first probe of each
+    tail = np.concatenate([c.tail for c in comparisons])
+    falling = np.argsort(-tail, kind="stable")
+    tail_probes = np.concatenate([c.tail_probes + f for c, f in zip(comparisons, first, strict=True)])
+    return Comparison(
+        probe_identities=np.concatenate([c.probe_identities for c in comparisons]),
+        genuine=np.concatenate([c.genuine for c in comparisons]),
+        genuine_probes=np.concatenate([c.genuine_probes + f for c, f in zip(comparisons, first, strict=True)]),
+        best_genuine=np.concatenate([c.best_genuine for c in comparisons]),
+        best_impostor=np.concatenate([c.best_impostor for c in comparisons]),
+        ranks=np.concatenate([c.ranks for c in comparisons]),
+        tail=tail[falling],
+        tail_probes=tail_probes[falling].astype(np.int32),
+        impostors=np.concatenate([c.impostors for c in comparisons]),
+    )
+
+
+def confusion(translated: Features, targets: Features, identities: Identities) -> NDArray[np.float64]:
+    """How far each translation [N, dt] is from being told from others' targets [N, dt]: a loss [N], 0 at best.
+
+    InfoNCE as in `losses.contrastive_loss`, but another face of the same identity is nobody to be told from. Unlike
+    rank-1 it does not end at 1 in a small gallery, and it needs no second face.
+    """
+    logits = translated.astype(np.float64) @ targets.T / CONTRAST_TEMPERATURE  # [N, N]
+    own = np.diag(logits).copy()
+    same = identities[:, None] == identities
+    np.fill_diagonal(same, val=False)
+    logits[same] = -np.inf
+    highest = logits.max(axis=1)
+    return np.asarray(highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1)) - own)
