@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from contract.manifest import Identification
 from contract.vectors import Features
 from training.calibration import PAIRS_MIN, Search
-from training.comparison import Comparison, Identities, compare
+from training.comparison import Identities, compare, pool
 from training.errors import DataError
 from training.fit import Split
 from training.identification import measure
@@ -60,29 +60,6 @@ def judge_pooled(searches: Sequence[Search]) -> Identification:
         ValueError: as `identification.judge`, of all searches together.
     """
     return measure(pool([compare(*search, tail_share=TAIL_SHARE) for search in searches if len(search[0])]))
-
-
-def pool(comparisons: Sequence[Comparison]) -> Comparison:
-    """Comparisons of probes that share no identity, each with a gallery of its own, as if they were one.
-
-    Impostor pairs are those within a fold: nobody else's gallery is searched.
-    """
-    probes = [len(comparison.probe_identities) for comparison in comparisons]
-    first = np.cumsum([0, *probes[:-1]])  # first probe of each
-    tail = np.concatenate([c.tail for c in comparisons])
-    falling = np.argsort(-tail, kind="stable")
-    tail_probes = np.concatenate([c.tail_probes + f for c, f in zip(comparisons, first, strict=True)])
-    return Comparison(
-        probe_identities=np.concatenate([c.probe_identities for c in comparisons]),
-        genuine=np.concatenate([c.genuine for c in comparisons]),
-        genuine_probes=np.concatenate([c.genuine_probes + f for c, f in zip(comparisons, first, strict=True)]),
-        best_genuine=np.concatenate([c.best_genuine for c in comparisons]),
-        best_impostor=np.concatenate([c.best_impostor for c in comparisons]),
-        ranks=np.concatenate([c.ranks for c in comparisons]),
-        tail=tail[falling],
-        tail_probes=tail_probes[falling].astype(np.int32),
-        impostors=np.concatenate([c.impostors for c in comparisons]),
-    )
 
 
 def confusion(translated: Features, targets: Features, identities: Identities) -> NDArray[np.float64]:
