@@ -62,6 +62,26 @@ class Identification(_Facts):
     fnir_at_fpir: dict[str, Interval]
 
 
+class Abstention(_Facts):
+    """What dropping the least confident probes buys: rank-1 of the kept share, with its 95 % band over identities."""
+
+    kept: tuple[float, ...] = Field(strict=False)  # falling shares of all probes, in (0, 1]
+    rank_1: tuple[float, ...] = Field(strict=False)
+    low: tuple[float, ...] = Field(strict=False)
+    high: tuple[float, ...] = Field(strict=False)
+
+    @model_validator(mode="after")
+    def _curves_agree(self) -> "Abstention":
+        curves = (self.kept, self.low, self.rank_1, self.high)
+        if not self.kept or len({len(curve) for curve in curves}) > 1:
+            raise ValueError("the abstention curve is empty, or its parts have different lengths")
+        if list(self.kept) != sorted(set(self.kept), reverse=True) or not 0 < self.kept[-1] <= self.kept[0] <= 1:
+            raise ValueError("kept shares must fall, from at most 1 to above 0")
+        if not all(0 <= low <= value <= high <= 1 for _, low, value, high in zip(*curves, strict=True)):
+            raise ValueError("rank-1 must lie in its band, and the band between 0 and 1")
+        return self
+
+
 class Quality(_Facts):
     """Judged on identities nobody trained on: one side held out, or each of `folds` parts in turn and all pooled.
 
@@ -77,6 +97,9 @@ class Quality(_Facts):
     source_native: Identification | None
     target_native: Identification
     baselines: dict[str, Identification]  # method -> the same judgement of it
+    # Of confidence; None in manifests written before they were measured.
+    abstention: Abstention | None = None
+    auroc: dict[str, Interval] | None = None  # kind of vector that is no face of the source -> faces told from it
 
 
 class Training(_Facts):

@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.calibration import Calibration
 from contract.confidence import ConfidenceModel
-from contract.manifest import Identification, Method
+from contract.manifest import Identification, Method, Quality
 from training.bootstrap import Difference, paired_differences
 from training.contest import Contest, OnMethod, OnStage
 from training.export import Facts, export_translator, newest_with
@@ -19,7 +19,6 @@ from training.proof import (
     Natives,
     Proof,
     Stage,
-    confidence,
     judge_natives,
     prove,
     quality,
@@ -27,6 +26,7 @@ from training.proof import (
     target_calibration,
 )
 from training.report import write_report
+from training.trust import Trust, calibration_check, judge_confidence, with_trust
 from training.workspace import workspace
 
 RUNS, CANDIDATES, PROMOTED = "runs", "candidates", "model_repository"
@@ -77,12 +77,14 @@ def run_bakeoff(contest: Contest, out: Path, repository: Path, on_stage: OnStage
         on_stage("judging both encoders in their own spaces")
         natives = judge_natives(stage)
         on_stage("exporting")
-        shared = SharedFacts(target_calibration(stage), confidence(pairs, split, contest.source, contest.target))
+        trust = judge_confidence(pairs, split, stage, contest.source, contest.target)
+        shared = SharedFacts(target_calibration(stage), trust.confidence)
+        cards = _cards(stage, natives, entrants, trust)
         winner = max(entrants, key=lambda method: _merit(entrants[method].proof.identification))
-        promoted = _export(contest, out, repository, stage, natives, entrants, shared, winner)
+        promoted = _export(contest, out, repository, entrants, cards, shared, winner)
         summary = out / SUMMARY_FILE
         summary.write_text(
-            json.dumps(_summary(contest, stage, natives, entrants, winner), indent=2) + "\n", encoding="utf-8"
+            json.dumps(_summary(contest, stage, natives, entrants, cards, winner), indent=2) + "\n", encoding="utf-8"
         )
         write_report(json.loads(summary.read_text(encoding="utf-8")), out / REPORT_FILE)
     return Outcome(winner, promoted, summary, out / REPORT_FILE)
@@ -96,13 +98,22 @@ class SharedFacts:
     confidence: ConfidenceModel
 
 
+def _cards(stage: Stage, natives: Natives, entrants: dict[Method, _Entrant], trust: Trust) -> dict[Method, Quality]:
+    """Each method beside both natives and its rivals, with what abstaining buys it."""
+    identification = {str(method): e.proof.identification for method, e in entrants.items()}
+    cards: dict[Method, Quality] = {}
+    for method, entrant in entrants.items():
+        rivals = {name: judged for name, judged in identification.items() if name != method}
+        cards[method] = with_trust(quality(stage, natives, entrant.proof, rivals), trust, entrant.proof.hits, stage)
+    return cards
+
+
 def _export(
     contest: Contest,
     out: Path,
     repository: Path,
-    stage: Stage,
-    natives: Natives,
     entrants: dict[Method, _Entrant],
+    cards: dict[Method, Quality],
     shared: SharedFacts,
     winner: Method,
 ) -> Path:
@@ -110,14 +121,13 @@ def _export(
 
     def facts_of(method: Method) -> Facts:
         entrant = entrants[method]
-        rivals = {other: e.proof.identification for other, e in entrants.items() if other != method}
         return Facts(
             id=contest.translator_id,
             method=method,
             source=entrant.fitted.source,
             target=entrant.fitted.target,
             training=entrant.fitted.training,
-            quality=quality(stage, natives, entrant.proof, {str(k): v for k, v in rivals.items()}),
+            quality=cards[method],
             calibration=entrant.proof.calibration,
             target_calibration=shared.target_calibration,
             confidence=shared.confidence,
@@ -137,9 +147,15 @@ def _merit(identification: Identification) -> tuple[float, float]:
 
 
 def _summary(
-    contest: Contest, stage: Stage, natives: Natives, entrants: dict[Method, _Entrant], winner: Method
+    contest: Contest,
+    stage: Stage,
+    natives: Natives,
+    entrants: dict[Method, _Entrant],
+    cards: dict[Method, Quality],
+    winner: Method,
 ) -> dict[str, Any]:
     """Everything a table, a report or a result file shows. No vector, no identity."""
+    shown = {method: card.model_dump(mode="json") for method, card in cards.items()}
     differences = paired_differences({str(m): e.proof.hits for m, e in entrants.items()}, stage.probe_identities)
     rows = {
         "untranslated": natives.untranslated,
@@ -159,6 +175,9 @@ def _summary(
         "gallery_direction": {str(m): e.proof.gallery_direction.model_dump(mode="json") for m, e in entrants.items()},
         "cmc": {str(m): e.proof.cmc for m, e in entrants.items()}
         | {"target native": stage.cmc(stage.compare(stage.target_probes))},
+        "calibration_check": {str(m): calibration_check(stage, e.proof) for m, e in entrants.items()},
+        "abstention": {str(m): card["abstention"] for m, card in shown.items()},
+        "auroc": shown[winner]["auroc"],
         "rank_1_difference": {a: {b: asdict(d) for b, d in row.items()} for a, row in differences.items()},
         "rank_1_behind_winner": {m: _interval(difference) for m, difference in differences[str(winner)].items()},
     }

@@ -7,7 +7,8 @@ from training.errors import DataError
 from training.export import Facts, export_translator
 from training.fit import load, load_for, split_identities
 from training.preflight import check_judgeable, check_learnable
-from training.proof import confidence, judge_natives, prove, quality, set_stage, target_calibration
+from training.proof import judge_natives, prove, quality, set_stage, target_calibration
+from training.trust import judge_confidence, with_trust
 from training.workspace import workspace
 
 
@@ -42,11 +43,13 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
             check_judgeable(pairs, split.held_out)
             stage = set_stage(pairs, split, source, target)
             proof = prove(translator, stage)
+            trust = judge_confidence(pairs, split, stage, source, target)
+            judged = quality(stage, judge_natives(stage), proof, {})
             facts = replace(
                 facts,
-                quality=quality(stage, judge_natives(stage), proof, {}),
+                quality=with_trust(judged, trust, proof.hits, stage),
                 calibration=proof.calibration,
                 target_calibration=target_calibration(stage),
-                confidence=confidence(pairs, split, source, target),
+                confidence=trust.confidence,
             )
     return export_translator(translator, facts, repository)

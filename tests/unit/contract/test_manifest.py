@@ -14,6 +14,10 @@ from contract.manifest import (
     MANIFEST_BYTES_MAX,
     MANIFEST_FILE,
     MODEL_FILE,
+    Abstention,
+    Identification,
+    Interval,
+    Quality,
     TranslatorManifest,
     read_manifest,
     sha256_of,
@@ -121,3 +125,42 @@ def test_a_manifest_is_frozen() -> None:
 def test_the_manifest_survives_json() -> None:
     manifest = make_manifest()
     assert TranslatorManifest.model_validate_json(manifest.model_dump_json()) == manifest
+
+
+def make_quality(**more: object) -> Quality:
+    judged = Identification(rank_1=Interval(value=0.9, low=0.8, high=1.0), tar_at_far={}, fnir_at_fpir={})
+    facts = {"probes": 5, "gallery_subjects": 4, "distractors": 0, "source_native": None, "baselines": {}}
+    return Quality.model_validate(facts | {"translated": judged, "target_native": judged} | more)
+
+
+def test_quality_that_was_written_before_abstention_was_measured_is_read() -> None:
+    before = json.loads(make_manifest(quality=make_quality()).model_dump_json())
+    assert before["quality"].pop("abstention") is None
+    assert before["quality"].pop("auroc") is None
+    assert TranslatorManifest.model_validate_json(json.dumps(before)).quality == make_quality()
+
+
+CURVE = {"kept": (1.0, 0.5), "rank_1": (0.8, 0.9), "low": (0.7, 0.8), "high": (0.9, 1.0)}
+
+
+def test_what_abstaining_buys_survives_json() -> None:
+    quality = make_quality(abstention=CURVE, auroc={"wrong-space": Interval(value=1.0, low=1.0, high=1.0)})
+    manifest = make_manifest(quality=quality)
+    assert TranslatorManifest.model_validate_json(manifest.model_dump_json()) == manifest
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"rank_1": (0.8,)}, "different lengths"),
+        ({"kept": (), "rank_1": (), "low": (), "high": ()}, "empty"),
+        ({"kept": (0.5, 1.0)}, "must fall"),
+        ({"kept": (1.0, 1.0)}, "must fall"),
+        ({"kept": (1.0, 0.0)}, "must fall"),
+        ({"low": (0.7, 0.95)}, "in its band"),
+        ({"high": (0.9, 1.1)}, "in its band"),
+    ],
+)
+def test_an_abstention_curve_that_is_none_is_refused(change: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        Abstention.model_validate(CURVE | change)
