@@ -122,6 +122,11 @@ def fit_pairs(
     return translator, facts
 
 
+def rows_sha256(rows: Rows) -> str:
+    """Which rows are meant; their number would not tell."""
+    return hashlib.sha256(rows.tobytes()).hexdigest()
+
+
 def _facts(fit: Fit) -> FittedFacts:
     """What is known of a fit before it is made: all but the seconds."""
     training = Training(
