@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import backward
 
 from training.losses import (
@@ -15,9 +15,6 @@ from training.losses import (
     regression_loss,
     representation_loss,
 )
-from training.models.discriminator import Discriminator
-from training.models.extractor import Extractor
-from training.models.generator import Generator
 
 
 class Optimizer(Protocol):
@@ -47,11 +44,11 @@ class Optimizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Players:
-    """The three networks and their optimisers."""
+    """G, E and D, as they are or wrapped in a precision, and their optimisers."""
 
-    generator: Generator
-    extractor: Extractor
-    discriminator: Discriminator
+    generator: nn.Module
+    extractor: nn.Module
+    discriminator: nn.Module
     generator_optimizer: Optimizer
     extractor_optimizer: Optimizer
     discriminator_optimizer: Optimizer
@@ -59,7 +56,7 @@ class Players:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Prepared sources x [N, ds], faces i [N, 3, 56, 56] in [-1, 1], unit-length targets y [N, dt]."""
+    """Prepared sources x [N, ds], faces i [n, 3, 56, 56] in [-1, 1] of the first n, targets y [N, dt]."""
 
     sources: Tensor
     faces: Tensor

@@ -4,7 +4,8 @@ TrainingError
  ├─ DataError      a file, column or row that cannot be used
  ├─ ConfigError    a setting that is unknown or out of range
  ├─ DivergedError  the optimisation left the finite numbers
- └─ ExportError    the exported module is not the trained one
+ ├─ ExportError    the exported module is not the trained one
+ └─ ProcessError   one of several training processes ended early
 """
 
 EXIT_BAD_INPUT = 2
@@ -34,3 +35,7 @@ class DivergedError(TrainingError):
 
 class ExportError(TrainingError):
     """The exported module disagrees with the trained one, or its folder cannot be written."""
+
+
+class ProcessError(TrainingError):
+    """One of the processes that train together ended early; the last checkpoint stays."""

@@ -16,6 +16,7 @@ from contract.spaces import FeatureSpace
 from training.config import FitConfig
 from training.errors import ConfigError, DataError, TrainingError
 from training.export import software_versions
+from training.hardware import PLAIN, Hardware
 from training.loop import OnIteration
 from training.methods.base import Fit, Rows
 from training.methods.registry import empty_translator, entry
@@ -79,12 +80,19 @@ def identity_folds(pairs: PairedFeatures, folds: int, seed: int) -> list[Split]:
 
 
 def load_for(
-    path: Path, source: str, target: str, methods: list[Method], cache_dir: Path, on_rows: OnRows | None = None
+    path: Path,
+    source: str,
+    target: str,
+    methods: list[Method],
+    cache_dir: Path,
+    on_rows: OnRows | None = None,
+    *,
+    images: bool = False,
 ) -> PairedFeatures:
-    """Read what the methods need of a data set. Raises DataError."""
+    """Read what the methods need of a data set, and the images in any case if asked to. Raises DataError."""
     if source == target:
         raise DataError(str(path), "source and target are the same feature space", column=source)
-    images = any(entry(method).needs_images for method in methods)
+    images = images or any(entry(method).needs_images for method in methods)
     return read_pairs(path, [source, target], cache_dir, images=images, on_rows=on_rows)
 
 
@@ -96,6 +104,7 @@ def fit_pairs(
     config: FitConfig,
     out: Path,
     on_iteration: OnIteration,
+    hardware: Hardware = PLAIN,
 ) -> tuple[Translator, FittedFacts]:
     """Train one method, or take up the finished or interrupted training that lies in `out`.
 
@@ -113,13 +122,22 @@ def fit_pairs(
     started_at = time.monotonic()
     before_s = _seconds_before(out)
     try:
-        translator = entry(config.method).fit(fit)
+        translator = _train(fit, hardware)
     finally:
         seconds = before_s + time.monotonic() - started_at
         _write_atomically(out / SECONDS_FILE, json.dumps(seconds))
     facts = _with_seconds(facts, round(seconds, 3))
     save(translator, facts, out)
     return translator, facts
+
+
+def _train(fit: Fit, hardware: Hardware) -> Translator:
+    method = entry(fit.config.method)
+    if method.closed_form or (hardware == PLAIN and not torch.cuda.is_available()):
+        return method.fit(fit)
+    from training.processes import fit_on_devices  # noqa: PLC0415 - Fabric takes a second to load
+
+    return fit_on_devices(fit, hardware)
 
 
 def rows_sha256(rows: Rows) -> str:

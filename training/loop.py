@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from training.errors import ConfigError, DivergedError
+from training.parallel import ALONE, Parallel
 
 Losses = dict[str, float]
 OnIteration = Callable[[int, int, Losses], None]  # iterations done, in all, latest losses
@@ -47,10 +48,12 @@ def run_loop(
     identity: dict[str, Any],
     interval_s: float,
     on_iteration: OnIteration,
+    parallel: Parallel = ALONE,
 ) -> None:
     """Learn up to `iterations`, resuming from `checkpoint` and writing it every `interval_s` and on interruption.
 
     `identity` is what must agree for a checkpoint to be this training's: configuration and data fingerprint.
+    Processes that learn together resume from one checkpoint, stop after the same iteration, and the first one writes.
 
     Raises:
         ConfigError: the checkpoint belongs to another training.
@@ -67,12 +70,14 @@ def run_loop(
                     raise DivergedError(f"{name} loss is {loss} at iteration {done + 1}")
             done += 1
             on_iteration(done, iterations, losses)
-            if interrupted.is_set() or time.monotonic() - written_at > interval_s:
+            stopped = parallel.any(interrupted.is_set())
+            if parallel.rank == 0 and (stopped or time.monotonic() - written_at > interval_s):
                 _write(learner, checkpoint, identity, done)
                 written_at = time.monotonic()
-            if interrupted.is_set():
+            if stopped:
                 raise KeyboardInterrupt
-    _write(learner, checkpoint, identity, done)
+    if parallel.rank == 0:
+        _write(learner, checkpoint, identity, done)
 
 
 @contextmanager
@@ -107,7 +112,7 @@ def _resume(learner: Learner, checkpoint: Path, identity: dict[str, Any]) -> int
     if not checkpoint.exists():
         return 0
     try:
-        saved = torch.load(checkpoint, weights_only=True)
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
         saved_identity, state, done = dict(saved["identity"]), saved["learner"], int(saved["iterations"])
     except (OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, UnpicklingError) as error:
         raise ConfigError(f"{checkpoint} is no whole checkpoint; choose another folder") from error

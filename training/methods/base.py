@@ -18,8 +18,13 @@ from training.history import HISTORY_FILE, Recorded
 from training.loop import Learner, OnIteration, run_loop
 from training.models.translator import Translator
 from training.pairs import PairedFeatures
+from training.parallel import ALONE, Parallel
 
 Rows = NDArray[np.int64]
+
+
+class Learned(Exception):  # noqa: N818 - no error: it ends a method early
+    """What was learned on devices lies in the checkpoint, from which a process alone makes the translator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Fit:
     config: FitConfig
     checkpoint: Path
     on_iteration: OnIteration
+    parallel: Parallel = ALONE
 
     def sources(self, rows: Rows) -> Features:
         """Raw source features [n, ds]."""
@@ -61,13 +67,19 @@ class Fit:
         return hashlib.sha256(self.rows.tobytes()).hexdigest()
 
     def learn(self, learner: Learner) -> None:
-        """Run an iterative method's learner to its end, resuming from this fit's checkpoint; its losses are kept."""
+        """Run an iterative method's learner to its end, resuming from this fit's checkpoint; its losses are kept.
+
+        Raises:
+            Learned: at the end, unless this process learned alone on the CPU in full precision.
+        """
         recorded = Recorded(learner, self.config.iterations)
         try:
             self._run(recorded)
         finally:  # of a training that diverged, they show where
-            if recorded.history.points:
+            if recorded.history.points and self.parallel.rank == 0:
                 recorded.history.write(self.checkpoint.with_name(HISTORY_FILE))
+        if self.parallel is not ALONE:
+            raise Learned
 
     def _run(self, learner: Learner) -> None:
         run_loop(
@@ -83,6 +95,7 @@ class Fit:
             },
             interval_s=self.config.checkpoint_interval_s,
             on_iteration=self.on_iteration,
+            parallel=self.parallel,
         )
 
 

@@ -21,8 +21,9 @@ class FeatureLearner:
 
     def __init__(self, fit: Fit, network: nn.Module, optimizer: Optimizer, loss: Loss) -> None:
         self.fit = fit
-        self.network = network
-        self.optimizer = optimizer
+        self.network = fit.parallel.place(network)
+        self.passes = fit.parallel.passes(self.network)
+        self.optimizer = fit.parallel.optimizer(optimizer, list(network.parameters()))
         self.loss = loss
         self.batches = Batches(fit.rows, fit.config.batch_rows, fit.config.seed)
         self.average = Average(self.network, fit.config.average_decay)
@@ -31,7 +32,7 @@ class FeatureLearner:
 
     def learn(self, iteration: int) -> Losses:
         """One update. What is random in the network (dropout) follows from the iteration, as its batch does."""
-        config = self.fit.config
+        config, parallel = self.fit.config, self.fit.parallel
         set_learning_rate(self.optimizer, learning_rate(config, iteration))
         rows = self.batches.at(iteration)
         sources = torch.from_numpy(self.fit.sources(rows))  # [n, ds]
@@ -42,7 +43,8 @@ class FeatureLearner:
             targets = normalize(targets) * targets.shape[1] ** 0.5
         self.network.train()
         with seeded(seed):
-            loss = self.loss(self.network(self.prepare(sources)), targets)
+            translated = parallel.gather(self.passes(parallel.share(self.prepare(sources))))  # [n, dt]
+            loss = self.loss(translated, targets.to(parallel.device))
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimizer.step()

@@ -1,4 +1,4 @@
-"""`r3an`: G, E and D trained by Algorithm 1."""
+"""`r3an`, `r3an-linear` and Table 3's architectures: G, E and D trained by Algorithm 1."""
 
 import copy
 from typing import Any
@@ -6,21 +6,25 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 from torch.optim.swa_utils import update_bn
 
 from training.algorithm1 import Batch, Optimizer, Players, Weights, fused_step, sequential_step
-from training.errors import DataError
+from contract.vectors import l2_normalize
+from training.errors import DataError, DivergedError
 from training.loop import Losses
-from training.methods.base import Batches, Fit, Rows, chunks, preparation, seeded
-from training.methods.gradient import Average, learning_rate, make_optimizer, mix, set_learning_rate
+from training.methods.base import Batches, Fit, Rows, measure_target_mean, preparation, seeded
+from training.methods.gradient import Average, learning_rate, make_optimizer, set_learning_rate
+from training.methods.interpolation import Interpolations
+from training.methods.linear import fit_affine
 from training.models.discriminator import Discriminator
-from training.models.r3an import R3AN
-from training.models.translator import Translator
+from training.models.linear import Linear
+from training.models.r3an import R3AN, R3ANLinear
+from training.models.translator import Translator, translate
 from training.pairs import IMAGE
 
 STATISTICS_ROWS_MAX = 4096
 STATISTICS_BATCH_ROWS = 64
+JUDGED_ITERATIONS_MIN = 100  # fewer are a trial, of which nothing is expected
 
 
 def fit_r3an(fit: Fit) -> Translator:
@@ -28,39 +32,49 @@ def fit_r3an(fit: Fit) -> Translator:
 
     Raises:
         DataError: the pairs carry no images.
+        DivergedError: after a whole training E(G(x)) is no nearer to its target than the mean target is.
     """
+    return _fit(fit, R3AN)
+
+
+def fit_r3an_linear(fit: Fit) -> Translator:
+    """Train E(G(x)) on what the affine solution leaves over; the solution itself stays as it is. Raises as `fit_r3an`."""
+    return _fit(fit, R3ANLinear)
+
+
+def _fit(fit: Fit, network: type[R3AN | R3ANLinear]) -> Translator:
     if fit.pairs.images is None:
-        raise DataError(str(fit.pairs.path), "r3an reconstructs faces and needs images", column=IMAGE)
-    learner = R3ANLearner(fit)
+        reason = f"{fit.config.method} reconstructs faces and needs images"
+        raise DataError(str(fit.pairs.path), reason, column=IMAGE)
+    learner = R3ANLearner(fit, network)
     fit.learn(learner)
-    return learner.translator()
+    translator = learner.translator()
+    if fit.config.iterations >= JUDGED_ITERATIONS_MIN and fit.config.regression_weight:
+        _check_convergence(translator, fit)
+    return translator
 
 
 class R3ANLearner:
     """Networks, optimisers and the order of batches. Deterministic by seed on one machine."""
 
-    def __init__(self, fit: Fit) -> None:
+    def __init__(self, fit: Fit, network: type[R3AN | R3ANLinear] = R3AN) -> None:
         config = fit.config
         self.fit = fit
-        self.batches = Batches(fit.rows, config.batch_rows, config.seed)
-        self.weights = Weights(
-            config.reconstruction_weight,
-            config.adversarial_weight,
-            config.representation_weight,
-            config.regression_weight,
-        )
+        interpolated = round(config.batch_rows * config.teacher_share)
+        self.batches = Batches(fit.rows, config.batch_rows - interpolated, config.seed)
+        self.interpolations = Interpolations(fit, fit.teacher, interpolated) if fit.teacher else None
         self.step = fused_step if config.step == "fused" else sequential_step
         with seeded(config.seed):
-            self.network = R3AN(*fit.dims)
+            self.network = network(*fit.dims)
             self.discriminator = Discriminator()
         # Convolutions run a fifth faster with channels last on CPU; images decode to that order anyway.
-        for network in (self.network, self.discriminator):
-            _lay_out(network, torch.channels_last)
-        generator, extractor, discriminator = self.network.generator, self.network.extractor, self.discriminator
-        with torch.no_grad():  # E starts at the mean target, so that the first iterations are not spent on finding it
-            extractor.fc.bias.copy_(_mean_target(fit))
-        g, e, d = (make_optimizer(list(n.parameters()), config) for n in (generator, extractor, discriminator))
-        self.players = Players(generator, extractor, discriminator, g, e, d)
+        for part in (self.network, self.discriminator):
+            _lay_out(part, torch.channels_last)
+        _start(self.network, fit)
+        for part in (self.network, self.discriminator):
+            fit.parallel.place(part)
+        networks = (self.network.generator, self.network.extractor, self.discriminator)
+        self.players = Players(*map(fit.parallel.passes, networks), *map(self._optimizer, networks))
         self.preparation = preparation(fit)
         self.prepare = Translator(*self.preparation, self.network).prepare
         self.average = Average(self.network, config.average_decay)
@@ -72,9 +86,10 @@ class R3ANLearner:
         for optimizer in self._optimizers():
             set_learning_rate(optimizer, rate)
         self.network.train()
-        losses = self.step(self.players, self._batch(self.batches.at(iteration), iteration), self.weights)
+        weights = self._weights(iteration)
+        losses = self.step(self.players, self._batch(iteration, faces=weights.look_at_faces), weights)
         self.average.update(self.network)
-        return losses
+        return self.fit.parallel.mean(losses)
 
     def translator(self) -> Translator:
         """The translator as trained so far, with batch-norm statistics of the path that it serves.
@@ -106,27 +121,67 @@ class R3ANLearner:
         for optimizer, saved in zip(self._optimizers(), state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
 
+    def _optimizer(self, network: nn.Module) -> Optimizer:
+        parameters = list(network.parameters())
+        return self.fit.parallel.optimizer(make_optimizer(parameters, self.fit.config), parameters)
+
     def _optimizers(self) -> tuple[Optimizer, ...]:
         p = self.players
         return p.generator_optimizer, p.extractor_optimizer, p.discriminator_optimizer
 
-    def _batch(self, rows: Rows, iteration: int) -> Batch:
+    def _weights(self, iteration: int) -> Weights:
+        """Eq. 10's lambdas; those of faces count every so many iterations, and then so much more."""
+        config = self.fit.config
+        often = config.face_losses_interval if iteration % config.face_losses_interval == 0 else 0
+        return Weights(
+            often * config.reconstruction_weight,
+            often * config.adversarial_weight,
+            often * config.representation_weight,
+            config.regression_weight,
+        )
+
+    def _batch(self, iteration: int, *, faces: bool) -> Batch:
+        """Real pairs first, then interpolated ones, which have no faces; of each, this process's share."""
+        share, rows = self.fit.parallel.share, self.batches.at(iteration)
+        sources = [share(torch.from_numpy(self.fit.sources(rows)))]  # [n, ds]
+        targets = [share(torch.from_numpy(self.fit.targets(rows)))]  # [n, dt]
+        if self.interpolations is not None:
+            for kept, drawn in zip((sources, targets), self.interpolations.at(iteration), strict=True):
+                kept.append(share(drawn))
+        prepared = self.prepare(torch.cat(sources))  # [N, ds]
+        sought = torch.cat(targets) * self.fit.dims[1] ** 0.5  # [N, dt]
+        shown = share(self._faces(rows)) if faces else prepared.new_empty(0)  # [n, 3, 56, 56]
+        return Batch(prepared, shown, self.network.left_over(prepared, sought))
+
+    def _faces(self, rows: Rows) -> Tensor:
         images = self.fit.pairs.images
-        assert images is not None  # noqa: S101 - fit_r3an has refused pairs without images
-        sources = torch.from_numpy(self.fit.sources(rows))  # [n, ds]
-        targets = torch.from_numpy(self.fit.scaled_targets(rows))  # [n, dt]
-        faces = scale_images(torch.from_numpy(np.asarray(images[rows])))  # [n, 3, 56, 56]
-        if self.fit.config.mix_faces:
-            generator = torch.Generator().manual_seed(self.fit.config.seed * 1_000_003 + iteration)
-            # Mixed as unit vectors and prepared afterwards: a mixture must lie on the sphere that probes come from.
-            sources, faces, targets = mix(generator, normalize(sources), faces, targets)
-            targets = normalize(targets) * targets.shape[1] ** 0.5
-        return Batch(self.prepare(sources), faces, targets)
+        assert images is not None  # noqa: S101 - _fit has refused pairs without images
+        return scale_images(torch.from_numpy(np.asarray(images[rows])))
 
 
-def _mean_target(fit: Fit) -> Tensor:
-    total = sum(fit.scaled_targets(rows).sum(axis=0, dtype=np.float64) for rows in chunks(fit.rows))
-    return torch.from_numpy(np.asarray(total / len(fit.rows), np.float32))  # [dt]
+@torch.no_grad()
+def _start(network: R3AN | R3ANLinear, fit: Fit) -> None:
+    """What a least-squares solve knows is not learned: the mean target, and for `r3an-linear` the affine map."""
+    scale = fit.dims[1] ** 0.5  # of targets, see Fit.scaled_targets
+    if isinstance(network, R3AN):
+        network.extractor.fc.bias.copy_(torch.from_numpy(measure_target_mean(fit) * scale))
+        return
+    linear = fit_affine(fit).network
+    assert isinstance(linear, Linear)  # noqa: S101 - for the type checker
+    network.linear.weight.copy_(linear.map.weight * scale)
+    network.linear.bias.copy_(linear.map.bias * scale)
+
+
+def _check_convergence(translator: Translator, fit: Fit) -> None:
+    """Table 3 has an architecture (Arch7) that learns nothing. Raises DivergedError."""
+    rows = fit.rows[np.random.default_rng(fit.config.seed).permutation(len(fit.rows))[:STATISTICS_ROWS_MAX]]
+    targets, mean = fit.targets(rows), l2_normalize(measure_target_mean(fit)[None].astype(np.float32))
+    learned = float((translate(translator, fit.sources(rows)) * targets).sum(axis=1).mean())
+    if learned <= (known := float((mean * targets).sum(axis=1).mean())):
+        raise DivergedError(
+            f"{fit.config.method} did not converge: cosine to the target {learned:.3f} on average, "
+            f"the mean target's is {known:.3f}"
+        )
 
 
 def _lay_out(network: nn.Module, memory_format: torch.memory_format) -> None:

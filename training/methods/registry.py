@@ -23,20 +23,21 @@ from training.models.translator import Translator
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """How to fit a method, what network it ends as, and whether it looks at faces."""
+    """How to fit a method, what network it ends as, whether it looks at faces, and whether it needs no iterations."""
 
     fit: FitMethod
     network: type[nn.Module]  # constructed with (source_dim, target_dim)
     needs_images: bool = False
+    closed_form: bool = False
 
 
 METHODS: dict[Method, Entry] = {
     Method.R3AN: Entry(fit_r3an, R3AN, needs_images=True),
     Method.FC: Entry(fit_fully_connected, FullyConnected),
     Method.RESIDUAL: Entry(fit_residual, Residual),
-    Method.KERNEL_RIDGE: Entry(fit_kernel_ridge, Kernel),
-    Method.AFFINE: Entry(fit_affine, Linear),
-    Method.PROCRUSTES: Entry(fit_procrustes, Linear),
+    Method.KERNEL_RIDGE: Entry(fit_kernel_ridge, Kernel, closed_form=True),
+    Method.AFFINE: Entry(fit_affine, Linear, closed_form=True),
+    Method.PROCRUSTES: Entry(fit_procrustes, Linear, closed_form=True),
 }
 
 

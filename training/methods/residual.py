@@ -60,6 +60,7 @@ def _start_at_ridge(network: Residual, moments: Moments) -> None:
 
 def _loss(translated: Tensor, targets: Tensor, *, mean: Tensor, spread: float, contrast: float) -> Tensor:
     unit = normalize(targets)  # [n, dt]; Fit scales targets for methods that learn them as they are
+    mean = mean.to(translated.device)
     found, sought = (translated - mean) / spread, (unit - mean) / spread  # [n, dt], centred and of length 1 on average
     loss = direction_loss(sought, found) + SQUARE_WEIGHT * (found - sought).square().sum(dim=1).mean()
     return loss + contrast * contrastive_loss(unit, normalize(translated)) if contrast else loss
