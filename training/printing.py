@@ -26,6 +26,16 @@ def print_identification(title: str, rows: dict[str, Any], winner: str | None = 
     Console().print(table)
 
 
+def print_learning_curve(title: str, points: list[dict[str, Any]]) -> None:
+    """A row for each kind of pairs, method and number of rows."""
+    table = Table("pairs", "method", "rows", "rank-1", "TAR@FAR 1e-4", "seconds", title=title)
+    for point in points:
+        rates = (point["rank_1"], point["tar_at_far"].get("1e-4"))
+        texts = (_rate(rate) for rate in rates)
+        table.add_row(point["kind"], point["method"], f"{point['rows']:,}", *texts, f"{point['seconds']:.1f}")
+    Console().print(table)
+
+
 def _rate(rate: dict[str, float] | None) -> str:
     return "-" if rate is None else f"{rate['value']:.4f} [{rate['low']:.4f}, {rate['high']:.4f}]"
 

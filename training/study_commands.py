@@ -1,12 +1,13 @@
-"""The commands of `r3an` that study methods and publish nothing: crossvalidate."""
+"""The commands of `r3an` that study methods and publish nothing: crossvalidate, learning-curve."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from training.errors import ConfigError
 from training.options import Configs, Json, Methods, Pairs, Seed, Source, Target, names_in
-from training.printing import print_identification, print_result
+from training.printing import print_identification, print_learning_curve, print_result
 from training.progress import view_progress
 
 
@@ -36,3 +37,48 @@ def crossvalidate(
     title = f"{source} → {target}, {folds} folds, {summary['probes']} probes of {summary['probe_subjects']} subjects"
     print_identification(title, summary["identification"])
     print_result(place, as_json)
+
+
+def learning_curve(  # noqa: PLR0913, PLR0917 - options of a command
+    pairs: Pairs,
+    source: Source,
+    target: Target,
+    out: Annotated[Path, typer.Option(help="Folder for the trainings and learning_curve.json.")],
+    methods: Methods = "residual,kernel-ridge,affine,procrustes",
+    rows: Annotated[str, typer.Option(help="Comma-separated numbers of training rows; all are added.")] = (
+        "500,1000,2000,4000"
+    ),
+    kinds: Annotated[
+        str, typer.Option(help="Comma-separated: clean, gaussian, half-missing, darker-faces, other-domain.")
+    ] = "clean",
+    other_domain: Annotated[Path | None, typer.Option(help="Paired features of other people: other-domain.")] = None,
+    config: Configs = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train all methods on ever more pairs, clean or worse, and judge them on the same people; resumable."""
+    from training.config import load_configs  # noqa: PLC0415 - as above
+    from training.contest import Contest  # noqa: PLC0415 - as above
+    from training.learning_curve import LEARNING_CURVE_FILE, Curve, draw_learning_curve  # noqa: PLC0415 - as above
+    from training.training_sets import Kind  # noqa: PLC0415 - as above
+
+    unknown = [name for name in names_in(kinds) if name not in list(Kind)]
+    if unknown:
+        raise ConfigError(f"no kind of pairs {unknown[0]!r}; there are {', '.join(Kind)}")
+    curve = Curve(_numbers_in(rows), tuple(Kind(name) for name in names_in(kinds)), other_domain, seed)
+    contest = Contest(pairs, source, target, load_configs(names_in(methods), config or [], seed=seed))
+    with view_progress(as_json) as view:
+        summary = draw_learning_curve(contest, curve, out, view.stage, view.iterations)
+    place = {"summary": str(out / LEARNING_CURVE_FILE)}
+    if as_json:
+        print_result(summary | place, as_json)
+        return
+    print_learning_curve(f"{source} → {target}, {summary['probes']} probes", summary["points"])
+    print_result(place, as_json)
+
+
+def _numbers_in(text: str) -> tuple[int, ...]:
+    wrong = [name for name in names_in(text) if not name.isdecimal()]
+    if wrong:
+        raise ConfigError(f"--rows: {wrong[0]!r} is no number of rows")
+    return tuple(int(name) for name in names_in(text))

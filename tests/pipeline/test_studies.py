@@ -1,4 +1,4 @@
-"""`r3an crossvalidate`, by the real command: what it leaves, and what it refuses."""
+"""`r3an crossvalidate` and `learning-curve`, by the real command: what they leave, and what they refuse."""
 
 import json
 from pathlib import Path
@@ -19,3 +19,20 @@ def test_a_crossvalidation_prints_and_leaves_one_judgement_of_all_people(tmp_pat
     assert not list(out.glob(".pairs-*"))
     refused = r3an(*arguments, "--methods", "affine", "--folds", "31")
     assert_refused(refused, "pairs.parquet", "60 identities cannot be divided into 31 folds")
+
+
+def test_a_learning_curve_prints_and_leaves_a_point_for_each_kind_and_number_of_rows(tmp_path: Path) -> None:
+    pairs, out = write_pairs(tmp_path / "pairs.parquet"), tmp_path / "out"
+    arguments = ["learning-curve", "--pairs", str(pairs), "--source", SOURCE, "--target", TARGET, "--out", str(out)]
+    arguments += ["--methods", "affine", "--json"]
+    done = r3an(*arguments, "--rows", "40,80", "--kinds", "clean,half-missing,darker-faces")
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert json.loads((out / "learning_curve.json").read_text()) | {"summary": printed["summary"]} == printed
+    found = [(point["kind"], point["asked"]) for point in printed["points"]]
+    clean, halved = [("clean", asked) for asked in ("40", "72", "80", "all")], ("40", "80", "all")
+    assert found == [*clean, *(("half-missing", asked) for asked in halved), ("darker-faces", "all")]
+    assert all((out / kind / asked / "affine" / "fit.json").exists() for kind, asked in found)
+    assert not list(out.glob(".pairs-*"))
+    assert_refused(r3an(*arguments, "--kinds", "clean,foggy"), "'foggy'", "half-missing")
+    assert_refused(r3an(*arguments, "--rows", "500,many"), "--rows", "'many'")

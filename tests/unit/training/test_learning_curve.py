@@ -1,0 +1,98 @@
+"""Learning curves: every point judged alike, taken up when there, refused when it cannot be drawn."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.manifest import Method
+from tests.unit.training.samples import SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
+from training.config import FitConfig
+from training.contest import Contest
+from training.errors import ConfigError
+from training.fit import FACTS_FILE, load, split_identities
+from training.learning_curve import LEARNING_CURVE_FILE, Curve, draw_learning_curve
+from training.models.translator import translate
+from training.pairs import read_pairs
+from training.proof import set_stage
+from training.training_sets import Kind
+
+METHODS = (Method.AFFINE, Method.PROCRUSTES)
+KINDS = (Kind.CLEAN, Kind.GAUSSIAN, Kind.DARKER_FACES)
+CURVE = Curve((16, 40), KINDS, None, seed=0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("learning-curve")
+
+
+@pytest.fixture(scope="module")
+def contest(folder: Path) -> Contest:
+    file = write_pairs(folder / "pairs.parquet", sample_columns(identities=40))
+    return Contest(file, SOURCE, TARGET, tuple(FitConfig(method=method) for method in METHODS))
+
+
+def draw(contest: Contest, out: Path, curve: Curve = CURVE) -> dict[str, Any]:
+    return draw_learning_curve(contest, curve, out, lambda _: None, lambda _: ignore_iteration)
+
+
+@pytest.fixture(scope="module")
+def summary(contest: Contest, folder: Path) -> dict[str, Any]:
+    return draw(contest, folder / "out")
+
+
+def test_there_is_a_point_for_each_kind_method_and_number_of_rows(summary: dict[str, Any]) -> None:
+    found = [(point["kind"], point["rows"]) for point in summary["points"] if point["method"] == "affine"]
+    expected = {"clean": [16, 40, 48, 96], "gaussian": [16, 40, 96], "darker-faces": [48]}
+    assert found == [(kind, rows) for kind, counts in expected.items() for rows in counts]
+    assert {point["method"] for point in summary["points"]} == set(METHODS)
+    for point in summary["points"]:
+        assert point["identities"] == point["rows"] // 4
+        assert point["rank_1"]["low"] <= point["rank_1"]["value"] <= point["rank_1"]["high"]
+        assert point["seconds"] >= 0
+
+
+def test_a_point_is_the_judgement_of_the_translator_in_its_folder_on_clean_probes(
+    summary: dict[str, Any], contest: Contest, folder: Path
+) -> None:
+    pairs = read_pairs(contest.pairs, [SOURCE, TARGET], folder / "cache")
+    stage = set_stage(pairs, split_identities(pairs), SOURCE, TARGET)
+    translator = load(folder / "out" / "gaussian" / "40" / "procrustes")[0]
+    judged = stage.judge(translate(translator, stage.raw_probes)).model_dump(mode="json")
+    (point,) = (
+        p for p in summary["points"] if (p["kind"], p["asked"], p["method"]) == ("gaussian", "40", "procrustes")
+    )
+    assert {key: point[key] for key in judged} == judged
+
+
+def test_drawn_again_it_takes_up_what_is_there(summary: dict[str, Any], contest: Contest, folder: Path) -> None:
+    facts = sorted((folder / "out").rglob(FACTS_FILE))
+    assert len(facts) == len(summary["points"])
+    before = [fact.stat().st_mtime_ns for fact in facts]
+    assert draw(contest, folder / "out") == summary
+    assert [fact.stat().st_mtime_ns for fact in facts] == before
+    assert json.loads((folder / "out" / LEARNING_CURVE_FILE).read_text()) == summary
+
+
+def test_the_same_pairs_are_no_other_domain(contest: Contest, tmp_path: Path) -> None:
+    curve = Curve((), (Kind.OTHER_DOMAIN,), contest.pairs, seed=0)
+    with pytest.raises(ConfigError, match="the same pairs"):
+        draw(contest, tmp_path / "out", curve)
+
+
+@pytest.mark.parametrize(
+    ("rows", "kinds", "other_domain", "reason"),
+    [
+        ((1,), (Kind.CLEAN,), None, "at least 2"),
+        ((500,), (), None, "no kind"),
+        ((500,), (Kind.OTHER_DOMAIN,), None, "darker-faces takes another domain"),
+        ((500,), (Kind.CLEAN,), Path("other.parquet"), "go together"),
+    ],
+)
+def test_a_curve_that_cannot_be_drawn_is_refused(
+    rows: tuple[int, ...], kinds: tuple[Kind, ...], other_domain: Path | None, reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        Curve(rows, kinds, other_domain, seed=0)

@@ -1,0 +1,130 @@
+"""Learning curves: what more pairs, and better ones, are worth to each method."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.contest import Contest, OnMethod, OnStage
+from training.errors import ConfigError
+from training.fit import fit_pairs, load_for, split_identities
+from training.models.translator import translate
+from training.pairs import PairedFeatures
+from training.preflight import check_judgeable, check_learnable
+from training.proof import Natives, Stage, judge_natives, set_stage
+from training.training_sets import Kind, Sources, TrainingSet, training_sets
+from training.workspace import workspace, write_atomically
+
+LEARNING_CURVE_FILE = "learning_curve.json"
+ROWS_MIN, POINTS_MAX = 2, 100
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What is asked for: numbers of training rows, kinds of pairs, and the other domain's file if that is one of them.
+
+    Raises ConfigError for what cannot be drawn.
+    """
+
+    rows: tuple[int, ...]
+    kinds: tuple[Kind, ...]
+    other_domain: Path | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not self.kinds:
+            raise ConfigError("no kind of training pairs is named")
+        if len(self.rows) > POINTS_MAX or min(self.rows, default=ROWS_MIN) < ROWS_MIN:
+            raise ConfigError(f"rows are at most {POINTS_MAX} numbers of at least {ROWS_MIN}")
+        if (Kind.OTHER_DOMAIN in self.kinds) != (self.other_domain is not None):
+            raise ConfigError(
+                f"kind {Kind.OTHER_DOMAIN} and a file of that domain go together; without a file, "
+                f"{Kind.DARKER_FACES} takes another domain from the pairs themselves"
+            )
+
+
+def draw_learning_curve(contest: Contest, curve: Curve, out: Path, on_stage: OnStage, on_method: OnMethod) -> Json:
+    """Train each method on ever more rows of each kind of pairs, and judge all on the same held-out identities.
+
+    `out` receives <kind>/<rows asked for>/<method>/, from which an interrupted run goes on, and learning_curve.json,
+    which is also returned. The held-out pairs are always clean ones.
+
+    Raises:
+        TrainingError: bad pairs, rows that teach nothing, or a training that failed.
+    """
+    with workspace(out) as copy:
+        on_stage("reading pairs")
+        needs_images = Kind.DARKER_FACES in curve.kinds
+        pairs = load_for(
+            contest.pairs, contest.source, contest.target, contest.methods, copy / "pairs", images=needs_images
+        )
+        other = _read_other(contest, curve, pairs, copy)
+        split = split_identities(pairs)
+        check_learnable(pairs, split.training)
+        check_judgeable(pairs, split.held_out)
+        stage = set_stage(pairs, split, contest.source, contest.target)
+        on_stage("judging both encoders in their own spaces")
+        natives = judge_natives(stage)
+        sources = Sources(pairs, split, contest.source, other, curve.seed, copy)
+        points: list[Json] = []
+        for chosen in training_sets(sources, list(curve.kinds), list(curve.rows)):
+            check_learnable(chosen.pairs, chosen.rows)
+            on_stage(f"{chosen.kind} pairs, {chosen.asked} rows")
+            points += _judge_methods(contest, stage, chosen, out, on_method)
+        summary = _summary(contest, curve, pairs, stage, natives) | {"points": points}
+        write_atomically(out / LEARNING_CURVE_FILE, json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _read_other(contest: Contest, curve: Curve, pairs: PairedFeatures, copy: Path) -> PairedFeatures | None:
+    if curve.other_domain is None:
+        return None
+    other = load_for(curve.other_domain, contest.source, contest.target, contest.methods, copy / "other")
+    if other.fingerprint == pairs.fingerprint:
+        raise ConfigError(f"{curve.other_domain}: holds the same pairs as {contest.pairs}, held-out ones included")
+    return other
+
+
+def _judge_methods(contest: Contest, stage: Stage, chosen: TrainingSet, out: Path, on_method: OnMethod) -> list[Json]:
+    points: list[Json] = []
+    for config in contest.configs:
+        translator, facts = fit_pairs(
+            chosen.pairs,
+            chosen.rows,
+            contest.source,
+            contest.target,
+            config,
+            out / chosen.kind / chosen.asked / config.method,
+            on_method(config.method),
+        )
+        judged = stage.judge(translate(translator, stage.raw_probes)).model_dump(mode="json")
+        points.append(
+            {
+                "kind": str(chosen.kind),
+                "method": str(config.method),
+                "asked": chosen.asked,
+                "rows": facts.training.rows,
+                "identities": facts.training.identities,
+                "seconds": facts.training.seconds,
+                **judged,
+            }
+        )
+    return points
+
+
+def _summary(contest: Contest, curve: Curve, pairs: PairedFeatures, stage: Stage, natives: Natives) -> Json:
+    return {
+        "source": contest.source,
+        "target": contest.target,
+        "seed": curve.seed,
+        "data_fingerprint": pairs.fingerprint,
+        "probes": len(stage.probe_identities),
+        "gallery_subjects": len(stage.gallery_identities),
+        "distractors": stage.distractors,
+        "natives": {
+            "source native": natives.source.model_dump(mode="json"),
+            "target native": natives.target.model_dump(mode="json"),
+        },
+    }
