@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.errors import DataError
+from training.expectation import read_expectation
 from training.export import Facts, export_translator
-from training.fit import load, load_for, split_identities
+from training.fit import load, load_for, rows_sha256, split_identities
 from training.preflight import check_judgeable, check_learnable
 from training.proof import judge_natives, prove, quality, set_stage, target_calibration
 from training.trust import judge_confidence, with_trust
@@ -15,7 +16,8 @@ from training.workspace import workspace
 def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
     """Export a fit's folder as the next version of `<source>--<target>`; returns the version's folder.
 
-    Without pairs, the manifest carries no quality, calibration or confidence, and says so by their absence.
+    Without pairs, the manifest carries the quality, calibration and confidence that cross-validation found when the
+    method was chosen, or none, and says so by their absence.
 
     Raises:
         DataError: no finished fit, or pairs other than those it was trained on, or too few to judge it.
@@ -30,6 +32,15 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
         target=fact.target,
         training=fact.training,
     )
+    expectation = read_expectation(fitted, fact.training)
+    if pairs_path is None and expectation is not None:
+        facts = replace(
+            facts,
+            quality=expectation.quality,
+            calibration=expectation.calibration,
+            target_calibration=expectation.target_calibration,
+            confidence=expectation.confidence,
+        )
     if pairs_path is not None:
         source, target = fact.source.id, fact.target.id
         with workspace(fitted) as copy:
@@ -39,6 +50,9 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
                     str(pairs_path), "is not the data this fit was trained on; its held-out identities differ"
                 )
             split = split_identities(pairs)
+            if fact.training.rows_sha256 not in (None, rows_sha256(split.training)):
+                reason = "was not trained on the identities that judging leaves to training; export it without pairs"
+                raise DataError(str(fitted), reason)
             check_learnable(pairs, split.training)
             check_judgeable(pairs, split.held_out)
             stage = set_stage(pairs, split, source, target)
