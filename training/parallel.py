@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from training.algorithm1 import Optimizer
+from training.errors import ConfigError
 from training.hardware import Precision
 from training.shared_layers import all_reduce, share_layers
 
@@ -57,7 +58,8 @@ class Parallel:
         return FLOAT16_SCALE if self.precision is Precision.FLOAT16 else 1.0
 
     def share(self, batch: Tensor) -> Tensor:
-        """This process's rows [n / world_size, ...] of a batch [n, ...], on its device."""
+        """This process's rows [n / world_size, ...] of a batch [n, ...], on its device. Raises ConfigError."""
+        check_shares(len(batch), self.world_size)
         rows = len(batch) // self.world_size
         return batch[self.rank * rows : (self.rank + 1) * rows].to(self.device)
 
@@ -83,6 +85,12 @@ class Parallel:
 
 
 ALONE = Parallel()
+
+
+def check_shares(batch_rows: int, devices: int) -> None:
+    """Raises ConfigError for a batch that devices cannot share equally: their means would not be the batch's."""
+    if batch_rows % devices:
+        raise ConfigError(f"--devices {devices}: batches of {batch_rows} rows cannot be shared equally")
 
 
 class _SharedOptimizer:

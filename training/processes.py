@@ -31,7 +31,7 @@ from training.loop import STOPS
 from training.methods.base import Fit, Learned
 from training.methods.registry import entry
 from training.models.translator import Translator
-from training.parallel import Parallel
+from training.parallel import Parallel, check_shares
 
 WAIT_MAX = timedelta(minutes=5)  # of one process for another, at the start and in every exchange
 END_WAIT_S = 10.0  # until a process that should have ended is killed
@@ -57,8 +57,7 @@ def check_hardware(hardware: Hardware, batch_rows: int) -> None:
         raise ConfigError(f"--devices {devices}: this machine has {torch.cuda.device_count()} GPUs")
     if hardware.precision is Precision.FLOAT16 and not torch.cuda.is_available():
         raise ConfigError(f"--precision {hardware.precision}: needs a GPU; {Precision.BFLOAT16} does not")
-    if batch_rows % devices:
-        raise ConfigError(f"--devices {devices}: batches of {batch_rows} rows cannot be shared equally")
+    check_shares(batch_rows, devices)
 
 
 @contextmanager
