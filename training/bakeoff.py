@@ -25,13 +25,15 @@ from training.proof import (
     set_stage,
     target_calibration,
 )
-from training.report import write_report
+from training.report.material import Evidence
+from training.report.run import read_run
+from training.report.write import write_page
+from training.run_folder import CANDIDATES, REPORT_FILE, RUNS, SUMMARY_FILE
 from training.trust import Trust, calibration_check, judge_confidence, with_trust
 from training.workspace import workspace
 
-RUNS, CANDIDATES, PROMOTED = "runs", "candidates", "model_repository"
+PROMOTED = "model_repository"
 DECIDING_FAR = 1e-4  # of methods equal in rank-1; stricter rates hang on a handful of impostor pairs
-SUMMARY_FILE, REPORT_FILE = "bakeoff.json", "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def run_bakeoff(contest: Contest, out: Path, repository: Path, on_stage: OnStage
         summary.write_text(
             json.dumps(_summary(contest, stage, natives, entrants, cards, winner), indent=2) + "\n", encoding="utf-8"
         )
-        write_report(json.loads(summary.read_text(encoding="utf-8")), out / REPORT_FILE)
+        evidence = Evidence(stage, {str(m): e.proof.translated for m, e in entrants.items()})
+        write_page(read_run(out), evidence, out / REPORT_FILE)
     return Outcome(winner, promoted, summary, out / REPORT_FILE)
 
 

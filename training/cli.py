@@ -15,6 +15,7 @@ from training.errors import EXIT_BAD_INPUT, TrainingError
 from training.options import Configs, Json, Methods, Pairs, Seed, Source, Target, names_in
 from training.printing import print_bakeoff, print_result
 from training.progress import view_progress
+from training.report_command import report
 from training.study_commands import crossvalidate, learning_curve
 
 EXIT_INTERRUPTED = 130
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 
 app.command()(crossvalidate)
+app.command()(report)
 app.command("learning-curve")(learning_curve)
 
 

@@ -94,7 +94,7 @@ def judge_natives(stage: Stage) -> Natives:
     return Natives(
         source=judge(stage.source_probes, stage.probe_identities, stage.source_gallery, stage.gallery_identities),
         target=stage.judge(stage.target_probes),
-        untranslated=stage.judge(_resize(stage.source_probes, stage.target_gallery.shape[1])),
+        untranslated=stage.judge(resize(stage.source_probes, stage.target_gallery.shape[1])),
     )
 
 
@@ -160,7 +160,7 @@ def confidence(pairs: PairedFeatures, split: Split, source: str, target: str) ->
     return fit_confidence(sources[rows], targets[rows], pairs.identities[rows], sources[split.held_out])
 
 
-def _resize(features: Features, dim: int) -> Features:
+def resize(features: Features, dim: int) -> Features:
     """Cut or zero-pad [N, d] to [N, dim]: the only way to compare spaces of unequal dimension at all."""
     resized = np.zeros((len(features), dim), np.float32)
     width = min(dim, features.shape[1])

@@ -1,0 +1,93 @@
+"""Curves of rates: cumulative match characteristic and detection error trade-off."""
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from training.report.material import REPORT_COMMAND, Material, Picture, Section
+from training.report.style import line_style, new_figure, outside_legend, png
+from training.report.trials import Curve, Trials, search_errors, verification_errors
+
+SHORT_RANGE = 30  # of an axis that needs labels between the powers of ten
+CMC_TITLE = "Among the first few"
+DET_TITLE = "False matches against misses"
+
+
+def cmc_section(material: Material) -> Section:
+    """The share of probes whose subject is among the first 1 … 50."""
+    curves = material.run.summary.cmc
+    said = "; ".join(
+        f"{name} {curve[0]:.3f} at rank 1, {curve[-1]:.3f} at {len(curve)}" for name, curve in curves.items()
+    )
+    return Section(
+        id="cmc",
+        title=CMC_TITLE,
+        text="The share of probes whose own subject is among the first few of the gallery (cumulative match "
+        "characteristic). Higher is better.",
+        pictures=(Picture("cmc", f"Cumulative match characteristic: {said}.", png(draw_cmc(curves))),),
+    )
+
+
+def det_section(material: Material, trials: Mapping[str, Trials]) -> Section:
+    """Verification and open-set search: both errors at every threshold."""
+    text = (
+        "Each point is a threshold. Left: one face against one, false non-match rate over false match rate. Right: one "
+        "face against the whole gallery, misses (FNIR) over false alarms (FPIR). Lower is better; the curves begin "
+        "where ten errors were counted."
+    )
+    if not trials:
+        absent = "These curves need the features of the held-out faces."
+        return Section("det", DET_TITLE, text, absent=absent, command=REPORT_COMMAND.format(folder=material.run.folder))
+    verification = {name: verification_errors(t) for name, t in trials.items()}
+    searches = {name: search_errors(t.comparison) for name, t in trials.items()}
+    alt = "Detection error trade-off. Misses at the fewest false alarms drawn: " + "; ".join(
+        f"{name} {curve.y[0]:.3f}" for name, curve in searches.items()
+    )
+    return Section("det", DET_TITLE, text, pictures=(Picture("det", f"{alt}.", png(draw_det(verification, searches))),))
+
+
+def draw_cmc(curves: Mapping[str, list[float]]) -> Figure:
+    """Share over rank, the rank on a logarithmic axis."""
+    figure = new_figure(3.4)
+    axes = figure.add_subplot(xlabel="rank", ylabel="share of probes identified")
+    for name, curve in curves.items():
+        axes.plot(range(1, len(curve) + 1), curve, label=name, **line_style(name))
+    axes.set_xscale("log")
+    axes.set_xlim(1, max(len(curve) for curve in curves.values()))
+    _plain_ranks(axes)
+    outside_legend(figure, axes)
+    return figure
+
+
+def _plain_ranks(axes: Axes) -> None:
+    last = int(axes.get_xlim()[1])
+    ticks = [rank for rank in (1, 2, 5, 10, 20, 50) if rank <= last]
+    axes.set_xticks(ticks, [str(rank) for rank in ticks])
+    axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+
+
+def draw_det(verification: Mapping[str, Curve], searches: Mapping[str, Curve]) -> Figure:
+    """Both trade-offs side by side, all axes logarithmic."""
+    figure = new_figure(3.6)
+    left, right = figure.subplots(1, 2)
+    for axes, curves in ((left, verification), (right, searches)):
+        for name, curve in curves.items():
+            seen = curve.y > 0  # no miss has no place on a logarithmic axis
+            axes.plot(curve.x[seen], curve.y[seen], label=name, **line_style(name))
+        axes.set(xscale="log", yscale="log")
+        axes.set_ylim(top=1.05)
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(FuncFormatter(_sparse) if high / low < SHORT_RANGE else NullFormatter())
+    left.set(title="one against one", xlabel="FMR", ylabel="FNMR")
+    right.set(title="one against the gallery", xlabel="FPIR", ylabel="FNIR")
+    outside_legend(figure, left)
+    return figure
+
+
+def _sparse(value: float, _: object) -> str:
+    """Label 2 and 5 of each decade only."""
+    return f"{value:g}" if f"{value:.0e}"[0] in "25" else ""

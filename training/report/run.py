@@ -1,0 +1,208 @@
+"""What a report is made from, as it lies in files: a bake-off's folder, a learning curve, a cross-validation."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from contract.calibration import Calibration
+from contract.errors import ManifestError
+from contract.manifest import Identification, Interval, TranslatorManifest, read_manifest
+from training.errors import DataError
+from training.history import HISTORY_FILE
+from training.run_folder import CANDIDATES, RUNS, SUMMARY_FILE
+
+JSON_BYTES_MAX = 64 * 1024 * 1024
+
+
+class _Read(BaseModel):
+    """Written by another command, which may say more than a report shows."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class TrainingFacts(_Read):
+    """What a method was trained on, and for how long."""
+
+    rows: int
+    identities: int
+    seconds: float
+
+
+class Difference(_Read):
+    """A rate minus another one on the same probes, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Abstention(_Read):
+    """Rank-1 over the probes that are kept when the least confident are sent away."""
+
+    kept: list[float]
+    rank_1: list[float]
+    low: list[float] = Field(default_factory=list)  # of the 95 % band
+    high: list[float] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> "Abstention":
+        if not self.kept or {len(self.rank_1), len(self.low) or len(self.kept), len(self.high) or len(self.kept)} != {
+            len(self.kept)
+        }:
+            raise ValueError("is empty, or its parts have different lengths")
+        return self
+
+
+class Summary(_Read):
+    """`bakeoff.json`. What later versions added is empty in an older one."""
+
+    source: str
+    target: str
+    winner: str
+    probes: int
+    gallery_subjects: int
+    distractors: int
+    training: dict[str, TrainingFacts]
+    identification: dict[str, Identification]
+    cmc: dict[str, list[float]]
+    rank_1_difference: dict[str, dict[str, Difference]] = Field(default_factory=dict)
+    gallery_direction: dict[str, Identification] = Field(default_factory=dict)
+    abstention: dict[str, Abstention] = Field(default_factory=dict)
+    calibration_check: dict[str, dict[str, float]] = Field(default_factory=dict)  # method -> FMR -> observed
+    auroc: dict[str, Interval | float] = Field(default_factory=dict)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that were trained, best rank-1 first."""
+        return tuple(sorted(self.training, key=lambda name: -self.identification[name].rank_1.value))
+
+
+class LearningPoint(_Read):
+    """One method trained on one number of rows of one kind of pairs."""
+
+    kind: str
+    method: str
+    rows: int = Field(ge=1)
+    identities: int
+    rank_1: Interval
+
+
+class LearningCurve(_Read):
+    """`learning_curve.json`."""
+
+    source: str | None = None
+    target: str | None = None
+    points: list[LearningPoint]
+
+
+class CrossValidation(_Read):
+    """`crossvalidation.json`: rows as those of a bake-off's summary."""
+
+    source: str
+    target: str
+    folds: int
+    identification: dict[str, Identification]
+    rank_1_difference: dict[str, dict[str, Difference]] = Field(default_factory=dict)
+
+
+class HistoryPoint(_Read):
+    """Means of the losses over the stretch of iterations that ends here."""
+
+    iteration: int = Field(ge=1)
+    losses: dict[str, float]
+
+
+class LossHistory(_Read):
+    """`history.json` of one training."""
+
+    points: list[HistoryPoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished bake-off's files, and those given beside it."""
+
+    folder: Path
+    summary: Summary
+    histories: dict[str, LossHistory]  # of the iterative methods
+    calibrations: dict[str, Calibration]
+    target_calibration: Calibration | None
+    learning_curve: LearningCurve | None = None
+    crossvalidation: CrossValidation | None = None
+
+
+def read_run(folder: Path, *, learning_curve: Path | None = None, crossvalidation: Path | None = None) -> Run:
+    """Read a bake-off's folder. Raises DataError naming the file that is missing, damaged or no such file."""
+    file = folder / SUMMARY_FILE
+    if not file.is_file():
+        raise DataError(str(file), "no such file; `r3an bakeoff` writes it at its end")
+    summary = _parse(file, Summary)
+    histories = {name: folder / RUNS / name / HISTORY_FILE for name in summary.methods}
+    manifests = {
+        name: _manifest(folder / CANDIDATES / name / f"{summary.source}--{summary.target}") for name in summary.methods
+    }
+    found = {name: manifest for name, manifest in manifests.items() if manifest is not None}
+    curve = _parse(learning_curve, LearningCurve) if learning_curve else None
+    folds = _parse(crossvalidation, CrossValidation) if crossvalidation else None
+    for beside, path in ((curve, learning_curve), (folds, crossvalidation)):
+        _check_direction(summary, beside, path)
+    return Run(
+        folder=folder,
+        summary=summary,
+        histories={name: _parse(path, LossHistory) for name, path in histories.items() if path.is_file()},
+        calibrations={name: m.calibration for name, m in found.items() if m.calibration is not None},
+        target_calibration=next((m.target_calibration for m in found.values()), None),
+        learning_curve=curve,
+        crossvalidation=folds,
+    )
+
+
+def _check_direction(summary: Summary, beside: LearningCurve | CrossValidation | None, file: Path | None) -> None:
+    if beside is None or (beside.source or summary.source, beside.target or summary.target) == (
+        summary.source,
+        summary.target,
+    ):
+        return
+    reason = f"is of {beside.source} to {beside.target}, the bake-off of {summary.source} to {summary.target}"
+    raise DataError(str(file), reason)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _parse(file: Path, model: type[Model]) -> Model:
+    values = _load(file)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise DataError(str(file), f"{place}: {first['msg']}") from error
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > JSON_BYTES_MAX:
+            raise DataError(str(file), f"exceeds {JSON_BYTES_MAX} bytes")
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(str(file), "no such file") from error
+    except ValueError as error:  # neither JSON nor UTF-8
+        raise DataError(str(file), "is no JSON file") from error
+    if not isinstance(values, dict):
+        raise DataError(str(file), "is no JSON object")
+    return values
+
+
+def _manifest(translator: Path) -> TranslatorManifest | None:
+    """The newest version's manifest; none where the candidate was removed."""
+    versions = sorted((int(path.name), path) for path in translator.glob("*") if path.name.isdigit())
+    if not versions:
+        return None
+    try:
+        return read_manifest(versions[-1][1])
+    except ManifestError as error:
+        raise DataError(str(versions[-1][1]), str(error)) from error
