@@ -72,6 +72,11 @@ class Weights:
     representation: float
     regression: float
 
+    @property
+    def look_at_faces(self) -> bool:
+        """Whether any path needs real faces."""
+        return bool(self.reconstruction or self.adversarial or self.representation)
+
 
 Losses = dict[str, float]
 Step = Callable[[Players, Batch, Weights], Losses]
@@ -91,7 +96,7 @@ def sequential_step(players: Players, batch: Batch, weights: Weights) -> Losses:
         generated = generator(x)
         loss = generator_loss(
             i,
-            generated,
+            generated[: len(i)],
             discriminator(generated),
             reconstruction=weights.reconstruction,
             adversarial=weights.adversarial,
@@ -99,7 +104,7 @@ def sequential_step(players: Players, batch: Batch, weights: Weights) -> Losses:
         losses["generator"] = _update(loss, players.generator_optimizer)
 
     if weights.representation:  # line 10: for extractor E
-        loss = weights.representation * representation_loss(y, extractor(i))
+        loss = weights.representation * representation_loss(y[: len(i)], extractor(i))
         losses["representation"] = _update(loss, players.extractor_optimizer)
 
     if weights.regression:  # line 12: for generator G and extractor E
@@ -128,11 +133,11 @@ def fused_step(players: Players, batch: Batch, weights: Weights) -> Losses:
         losses["discriminator"] = caught.item()
         terms.append(weights.adversarial * adversarial_loss(generated_logits))
     if weights.reconstruction:
-        terms.append(weights.reconstruction * reconstruction_loss(i, generated))
+        terms.append(weights.reconstruction * reconstruction_loss(i, generated[: len(i)]))
     if terms:
         losses["generator"] = sum(term.item() for term in terms)
     if weights.representation:
-        terms.append(weights.representation * representation_loss(y, players.extractor(i)))
+        terms.append(weights.representation * representation_loss(y[: len(i)], players.extractor(i)))
         losses["representation"] = terms[-1].item()
     if weights.regression:
         terms.append(weights.regression * regression_loss(y, players.extractor(generated)))
@@ -140,8 +145,10 @@ def fused_step(players: Players, batch: Batch, weights: Weights) -> Losses:
 
     learners = [*players.generator.parameters(), *players.extractor.parameters()]
     backward(sum(terms[1:], terms[0]), inputs=learners)
-    for optimizer in (players.discriminator_optimizer, players.generator_optimizer, players.extractor_optimizer):
-        optimizer.step()
+    if weights.adversarial:
+        players.discriminator_optimizer.step()
+    players.generator_optimizer.step()
+    players.extractor_optimizer.step()
     return losses
 
 

@@ -31,7 +31,11 @@ class FitConfig(BaseModel):
     weight_decay: float = Field(default=1e-3, ge=0, le=1)
     # Of the exponential moving average of the weights; 0 keeps the last weights.
     average_decay: float = Field(default=0.0, ge=0, lt=1)
-    mix_faces: bool = False  # train on random convex combinations of two faces, features and images alike
+
+    # A finished method (with its shipped settings and this seed) to learn from, and what share of each batch it labels:
+    # features between two training faces.
+    teacher: Method | None = Field(default=None, strict=False)
+    teacher_share: float = Field(default=0.5, gt=0, le=0.9)
 
     contrast_weight: float = Field(default=0.0, ge=0)  # of `residual`: beside being near, being nearer than others
 
@@ -41,6 +45,7 @@ class FitConfig(BaseModel):
     adversarial_weight: float = Field(default=0.02, ge=0)
     representation_weight: float = Field(default=1.0, ge=0)
     regression_weight: float = Field(default=1.0, ge=0)
+    face_losses_interval: int = Field(default=1, ge=1)  # iterations; the other three lambdas count then, as much more
 
     checkpoint_interval_s: float = Field(default=60.0, gt=0)
 
@@ -54,7 +59,16 @@ class FitConfig(BaseModel):
         )
         if not any(weights):
             raise ValueError("all four weights are zero, which leaves nothing to learn")
+        if not self.regression_weight and self.face_losses_interval > 1:
+            raise ValueError("without a regression weight, face_losses_interval leaves iterations nothing to learn")
+        if self.teacher is not None and self.teacher == self.method:
+            raise ValueError("a method cannot be its own teacher")
         return self
+
+    @property
+    def involved(self) -> list[Method]:
+        """The method, and the teacher it learns from."""
+        return [self.method] if self.teacher is None else [self.method, self.teacher]
 
     def facts(self) -> dict[str, str | int | float | bool | list[int] | None]:
         """The whole configuration as the manifest keeps it."""

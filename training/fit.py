@@ -13,7 +13,7 @@ import torch
 
 from contract.manifest import Method, Training
 from contract.spaces import FeatureSpace
-from training.config import FitConfig
+from training.config import FitConfig, load_config
 from training.errors import ConfigError, DataError, TrainingError
 from training.export import software_versions
 from training.hardware import PLAIN, Hardware
@@ -24,7 +24,7 @@ from training.models.translator import Translator
 from training.pairs import DISTRACTOR, IDENTITY, OnRows, PairedFeatures, read_pairs
 
 WEIGHTS_FILE, FACTS_FILE, CHECKPOINT_FILE = "translator.pt", "fit.json", "checkpoint.pt"
-SECONDS_FILE = "seconds.json"
+SECONDS_FILE, TEACHER = "seconds.json", "teacher"
 HELD_OUT_SHARE = 0.4
 SPLIT_SEED = 0  # one split for all methods and seeds of a data set, so that results compare
 
@@ -105,10 +105,12 @@ def fit_pairs(
     out: Path,
     on_iteration: OnIteration,
     hardware: Hardware = PLAIN,
+    teacher_dir: Path | None = None,
 ) -> tuple[Translator, FittedFacts]:
     """Train one method, or take up the finished or interrupted training that lies in `out`.
 
-    A finished fit of the same facts stays as it is, with the seconds it took.
+    A finished fit of the same facts stays as it is, with the seconds it took. A teacher that the configuration asks
+    for is trained first, in `teacher_dir` or else within `out`; the seconds are those of both.
 
     Raises:
         TrainingError: bad data, a checkpoint of another training, damaged seconds of earlier runs, or divergence.
@@ -119,8 +121,12 @@ def fit_pairs(
     finished = _load_if(facts, out)
     if finished is not None:
         return finished
-    started_at = time.monotonic()
     before_s = _seconds_before(out)
+    if config.teacher is not None:
+        settings, folder = load_config(config.teacher, seed=config.seed), teacher_dir or out / TEACHER
+        teacher, taught = fit_pairs(pairs, rows, source, target, settings, folder, on_iteration, hardware)
+        fit, before_s = replace(fit, teacher=teacher), before_s or taught.training.seconds
+    started_at = time.monotonic()
     try:
         translator = _train(fit, hardware)
     finally:

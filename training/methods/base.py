@@ -39,6 +39,7 @@ class Fit:
     checkpoint: Path
     on_iteration: OnIteration
     parallel: Parallel = ALONE
+    teacher: Translator | None = None  # the finished translator that the configuration asks for
 
     def sources(self, rows: Rows) -> Features:
         """Raw source features [n, ds]."""
@@ -47,14 +48,6 @@ class Fit:
     def targets(self, rows: Rows) -> Features:
         """Unit-length target features [n, dt]."""
         return l2_normalize(np.asarray(self.pairs.features[self.target][rows]))
-
-    def scaled_targets(self, rows: Rows) -> Features:
-        """Target features [n, dt] of length sqrt(dt), so that entries are near 1 as in an encoder's raw output.
-
-        The iterative methods need it: Adam moves a last layer of h inputs by about h x rate a step, which on entries of
-        1 / sqrt(dt) is mostly noise.
-        """
-        return self.targets(rows) * np.float32(np.sqrt(self.dims[1]))
 
     @property
     def dims(self) -> tuple[int, int]:
@@ -108,6 +101,12 @@ class FitMethod(Protocol):
 
 
 MOMENT_ROWS = 8192
+
+
+def measure_target_mean(fit: Fit) -> NDArray[np.float64]:
+    """Mean [dt] of unit-length targets; streamed."""
+    total = sum(fit.targets(rows).sum(axis=0, dtype=np.float64) for rows in chunks(fit.rows))
+    return np.asarray(total / len(fit.rows))
 
 
 @contextmanager

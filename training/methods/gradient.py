@@ -66,16 +66,3 @@ class Average:
                 average.lerp_(tensor, share)
             else:  # batch norm's count of batches
                 average.copy_(tensor)
-
-
-def mix(generator: torch.Generator, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """Convex combinations of each row with a random other row, the same for all tensors [n, ...]."""
-    rows = len(tensors[0])
-    other = torch.randperm(rows, generator=generator)
-    share = torch.rand(rows, generator=generator)  # [n]
-    return tuple(_blend(t, t[other], share) for t in tensors)
-
-
-def _blend(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-    weight = share.view(-1, *[1] * (a.dim() - 1))
-    return torch.lerp(a, b, weight)

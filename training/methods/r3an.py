@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from training.algorithm1 import Batch, Optimizer, Players, Weights, fused_step, sequential_step
 from contract.vectors import l2_normalize
+from training.algorithm1 import Batch, Optimizer, Players, Weights, fused_step, sequential_step
 from training.errors import DataError, DivergedError
 from training.loop import Losses
 from training.methods.base import Batches, Fit, Rows, measure_target_mean, preparation, seeded
@@ -38,7 +38,7 @@ def fit_r3an(fit: Fit) -> Translator:
 
 
 def fit_r3an_linear(fit: Fit) -> Translator:
-    """Train E(G(x)) on what the affine solution leaves over; the solution itself stays as it is. Raises as `fit_r3an`."""
+    """Train E(G(x)) on what the affine solution leaves over; the solution stays. Raises as `fit_r3an`."""
     return _fit(fit, R3ANLinear)
 
 
@@ -73,8 +73,15 @@ class R3ANLearner:
         _start(self.network, fit)
         for part in (self.network, self.discriminator):
             fit.parallel.place(part)
-        networks = (self.network.generator, self.network.extractor, self.discriminator)
-        self.players = Players(*map(fit.parallel.passes, networks), *map(self._optimizer, networks))
+        generator, extractor = self.network.generator, self.network.extractor
+        self.players = Players(
+            generator=fit.parallel.passes(generator),
+            extractor=fit.parallel.passes(extractor),
+            discriminator=fit.parallel.passes(self.discriminator),
+            generator_optimizer=self._optimizer(generator),
+            extractor_optimizer=self._optimizer(extractor),
+            discriminator_optimizer=self._optimizer(self.discriminator),
+        )
         self.preparation = preparation(fit)
         self.prepare = Translator(*self.preparation, self.network).prepare
         self.average = Average(self.network, config.average_decay)
@@ -162,7 +169,7 @@ class R3ANLearner:
 @torch.no_grad()
 def _start(network: R3AN | R3ANLinear, fit: Fit) -> None:
     """What a least-squares solve knows is not learned: the mean target, and for `r3an-linear` the affine map."""
-    scale = fit.dims[1] ** 0.5  # of targets, see Fit.scaled_targets
+    scale = fit.dims[1] ** 0.5  # of targets while they are learned
     if isinstance(network, R3AN):
         network.extractor.fc.bias.copy_(torch.from_numpy(measure_target_mean(fit) * scale))
         return

@@ -10,7 +10,7 @@ from torch.optim import AdamW
 
 from training.losses import contrastive_loss, direction_loss
 from training.methods.base import Fit, chunks, seeded
-from training.methods.features import FeatureLearner
+from training.methods.features import Examples, FeatureLearner
 from training.methods.linear import measure
 from training.models.linear import Moments, solve_ridge
 from training.models.residual import Residual
@@ -22,10 +22,15 @@ SQUARE_WEIGHT = 0.1  # of the squared distance, which keeps the spread beside th
 
 
 def fit_residual(fit: Fit) -> Translator:
-    """Train the MLP with AdamW and the configured weight of the contrast."""
-    moments = measure(fit, fit.rows)
+    """Train the MLP on the pairs, with AdamW and the configured weight of the contrast."""
     with seeded(fit.config.seed):
         network = Residual(*fit.dims)
+    return learn_residual(fit, network)
+
+
+def learn_residual(fit: Fit, network: Residual, examples: Examples | None = None) -> Translator:
+    """Train the network from the ridge solution on, on the fit's own pairs unless there are other examples."""
+    moments = measure(fit, fit.rows)
     _start_at_ridge(network, moments)
     config = fit.config
     groups: list[dict[str, Any]] = [
@@ -36,7 +41,7 @@ def fit_residual(fit: Fit) -> Translator:
     loss = partial(
         _loss, mean=network.target_mean.clone(), spread=float(network.spread), contrast=config.contrast_weight
     )
-    learner = FeatureLearner(fit, network, optimizer, loss)
+    learner = FeatureLearner(fit, network, optimizer, loss, examples)
     fit.learn(learner)
     translator = learner.translator()
     _restore_spread(translator, fit, _spread(moments))
@@ -59,7 +64,7 @@ def _start_at_ridge(network: Residual, moments: Moments) -> None:
 
 
 def _loss(translated: Tensor, targets: Tensor, *, mean: Tensor, spread: float, contrast: float) -> Tensor:
-    unit = normalize(targets)  # [n, dt]; Fit scales targets for methods that learn them as they are
+    unit = normalize(targets)  # [n, dt]; the learner scales targets for methods that learn them as they are
     mean = mean.to(translated.device)
     found, sought = (translated - mean) / spread, (unit - mean) / spread  # [n, dt], centred and of length 1 on average
     loss = direction_loss(sought, found) + SQUARE_WEIGHT * (found - sought).square().sum(dim=1).mean()
