@@ -13,6 +13,7 @@ from training.bootstrap import Difference, paired_differences
 from training.contest import Contest, OnMethod, OnStage
 from training.export import Facts, export_translator, newest_with
 from training.fit import FittedFacts, fit_pairs, load_for, split_identities
+from training.hardware import PLAIN, Hardware
 from training.models.translator import Translator
 from training.preflight import check_judgeable, check_learnable
 from training.proof import (
@@ -53,7 +54,14 @@ class _Entrant:
     proof: Proof
 
 
-def run_bakeoff(contest: Contest, out: Path, repository: Path, on_stage: OnStage, on_method: OnMethod) -> Outcome:
+def run_bakeoff(
+    contest: Contest,
+    out: Path,
+    repository: Path,
+    on_stage: OnStage,
+    on_method: OnMethod,
+    hardware: Hardware = PLAIN,
+) -> Outcome:
     """Train, judge, export and promote. Interrupted, it takes up where it stopped when run again.
 
     `out` receives runs/<method>/, candidates/<method>/ (a model repository each), bakeoff.json and report.html;
@@ -72,8 +80,8 @@ def run_bakeoff(contest: Contest, out: Path, repository: Path, on_stage: OnStage
         entrants: dict[Method, _Entrant] = {}
         for config in contest.configs:
             on_stage(f"training {config.method}")
-            run, on_iteration = out / RUNS / config.method, on_method(config.method)
-            fitted = fit_pairs(pairs, split.training, contest.source, contest.target, config, run, on_iteration)
+            how = (config, out / RUNS / config.method, on_method(config.method), hardware)
+            fitted = fit_pairs(pairs, split.training, contest.source, contest.target, *how)
             on_stage(f"judging {config.method}")
             entrants[config.method] = _Entrant(*fitted, prove(fitted[0], stage))
         on_stage("judging both encoders in their own spaces")

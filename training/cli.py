@@ -12,7 +12,8 @@ from typer.exceptions import TyperException
 
 from contract.manifest import Method
 from training.errors import EXIT_BAD_INPUT, TrainingError
-from training.options import Configs, Json, Methods, Pairs, Seed, Source, Target, names_in
+from training.hardware import Hardware, Precision
+from training.options import Configs, Devices, Json, Methods, Pairs, PrecisionOption, Seed, Source, Target, names_in
 from training.printing import print_bakeoff, print_result
 from training.progress import view_progress
 from training.report_command import report
@@ -57,6 +58,8 @@ def fit(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, weights and facts.")] = Path("fit"),
     config: Annotated[Path | None, typer.Option(help="TOML; the method's shipped settings otherwise.")] = None,
     seed: Seed = 0,
+    devices: Devices = 1,
+    precision: PrecisionOption = Precision.FULL,
     as_json: Json = False,
 ) -> None:
     """Train one translator on 60 % of the identities; run again to go on after an interruption."""
@@ -70,7 +73,8 @@ def fit(
         loaded = load_for(pairs, source, target, [method], copy, view.counter("reading pairs"))
         split = split_identities(loaded)
         check_learnable(loaded, split.training)
-        _, facts = fit_pairs(loaded, split.training, source, target, settings, out, view.iterations(method))
+        how = (out, view.iterations(method), Hardware(devices, precision))
+        _, facts = fit_pairs(loaded, split.training, source, target, settings, *how)
     print_result({"out": str(out), "method": method, "training": facts.training.model_dump(mode="json")}, as_json)
 
 
@@ -118,6 +122,8 @@ def bakeoff(
     methods: Methods = "r3an,fc,affine,procrustes",
     config: Configs = None,
     seed: Seed = 0,
+    devices: Devices = 1,
+    precision: PrecisionOption = Precision.FULL,
     as_json: Json = False,
 ) -> None:
     """Train all methods on the same pairs, judge them on identities nobody trained on, promote the winner."""
@@ -127,7 +133,8 @@ def bakeoff(
 
     contest = Contest(pairs, source, target, load_configs(names_in(methods), config or [], seed=seed))
     with view_progress(as_json) as view:
-        outcome = run_bakeoff(contest, out, repository or out / PROMOTED, view.stage, view.iterations)
+        promoted, hardware = repository or out / PROMOTED, Hardware(devices, precision)
+        outcome = run_bakeoff(contest, out, promoted, view.stage, view.iterations, hardware)
     summary = json.loads(outcome.summary.read_text(encoding="utf-8"))
     places = {"promoted": str(outcome.promoted), "summary": str(outcome.summary), "report": str(outcome.report)}
     if as_json:
