@@ -14,7 +14,7 @@ from contract.manifest import Method
 from training.errors import EXIT_BAD_INPUT, TrainingError
 from training.hardware import Hardware, Precision
 from training.options import Configs, Devices, Json, Methods, Pairs, PrecisionOption, Seed, Source, Target, names_in
-from training.printing import print_bakeoff, print_result
+from training.printing import print_bakeoff, print_expectation, print_result
 from training.progress import view_progress
 from training.report_command import report
 from training.study_commands import crossvalidate, learning_curve
@@ -29,8 +29,8 @@ app = typer.Typer(
 )
 
 app.command()(crossvalidate)
-app.command()(report)
 app.command("learning-curve")(learning_curve)
+app.command()(report)
 
 
 @app.command()
@@ -52,30 +52,34 @@ def synthesize(
 @app.command()
 def fit(
     pairs: Pairs,
-    source: Source,
-    target: Target,
-    method: Annotated[Method, typer.Option()],
+    source: Annotated[str | None, typer.Option(help="Feature space to translate from.")] = None,
+    target: Annotated[str | None, typer.Option(help="Feature space to translate into.")] = None,
+    method: Annotated[Method | None, typer.Option(help="Chosen by cross-validation otherwise.")] = None,
+    from_manifest: Annotated[Path | None, typer.Option(help="Make this manifest's training again.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, weights and facts.")] = Path("fit"),
     config: Annotated[Path | None, typer.Option(help="TOML; the method's shipped settings otherwise.")] = None,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="0 otherwise.")] = None,
     devices: Devices = 1,
     precision: PrecisionOption = Precision.FULL,
     as_json: Json = False,
 ) -> None:
-    """Train one translator on 60 % of the identities; run again to go on after an interruption."""
-    from training.config import load_config  # noqa: PLC0415 - as above
-    from training.fit import fit_pairs, load_for, split_identities  # noqa: PLC0415 - as above
-    from training.preflight import check_learnable  # noqa: PLC0415 - as above
-    from training.workspace import workspace  # noqa: PLC0415 - as above
+    """Train one translator; run again to go on after an interruption.
 
-    settings = load_config(method, config, seed=seed)
-    with view_progress(as_json) as view, workspace(out) as copy:
-        loaded = load_for(pairs, source, target, [method], copy, view.counter("reading pairs"))
-        split = split_identities(loaded)
-        check_learnable(loaded, split.training)
-        how = (out, view.iterations(method), Hardware(devices, precision))
-        _, facts = fit_pairs(loaded, split.training, source, target, settings, *how)
-    print_result({"out": str(out), "method": method, "training": facts.training.model_dump(mode="json")}, as_json)
+    With --method, on 60 % of the identities, and `r3an export --pairs` judges it on the others. Without, the method and
+    its settings are chosen by cross-validation, for a few thousand pairs at most and without images: the translator is
+    trained on all identities, and what quality to expect of it stands in OUT/expectation.json.
+    """
+    from training.fit_command import FitRequest, run_fit  # noqa: PLC0415 - as above
+
+    hardware = Hardware(devices, precision)
+    request = FitRequest(pairs, out, source, target, method, config, seed, from_manifest, hardware)
+    with view_progress(as_json) as view:
+        result = run_fit(request, view)
+    if changed := result.get("changed_software"):
+        typer.echo(f"r3an: weights may differ from the manifest's: {changed}", err=True)
+    if not as_json and "expectation" in result:
+        print_expectation(result.pop("expectation"))
+    print_result(result, as_json)
 
 
 @app.command()

@@ -16,6 +16,18 @@ def print_bakeoff(summary: dict[str, Any]) -> None:
     print_identification(title, summary["identification"], summary["winner"])
 
 
+def print_expectation(expectation: dict[str, Any]) -> None:
+    """Every method that stood to choice, the chosen one in green, and in a line what to expect of it."""
+    print_bakeoff(expectation)
+    translated = expectation["identification"][expectation["winner"]]
+    tar = translated["tar_at_far"].get("1e-3")
+    accepts = f" and TAR {_rate(tar)} at FAR 1e-3" if tar else ""
+    Console().print(
+        f"{expectation['winner']}: expect rank-1 {_rate(translated['rank_1'])} among {expectation['gallery_subjects']} "
+        f"subjects{accepts} ({expectation['folds']}-fold cross-validation; a probe sought its {expectation['sought']})"
+    )
+
+
 def print_identification(title: str, rows: dict[str, Any], winner: str | None = None) -> None:
     """A table of judgements by name, the winner's in green."""
     table = Table("probe", "rank-1", "TAR@FAR 1e-3", "FNIR@FPIR 0.01", title=title)

@@ -1,0 +1,61 @@
+"""Features alone, no method named: one is chosen, published with what cross-validation found, and made again."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from contract.manifest import MANIFEST_FILE, read_manifest
+from tests.pipeline.conftest import FACES, IDENTITIES, SOURCE, TARGET, Bakeoff, assert_refused, r3an
+from training.fit import load, weights_sha256
+
+
+def test_features_alone_end_as_a_published_translator_with_a_cross_validated_expectation(
+    bakeoff: Bakeoff, tmp_path: Path
+) -> None:
+    pairs, out = tmp_path / "features.parquet", tmp_path / "fit"
+    pq.write_table(pq.read_table(bakeoff.pairs).drop_columns(["image"]), pairs)
+    fitted = r3an("fit", "--pairs", str(pairs), "--source", SOURCE, "--target", TARGET, "--out", str(out), "--json")
+    assert fitted.returncode == 0, fitted.stderr
+    printed = json.loads(fitted.stdout)
+    assert set(printed["expectation"]["losses"]) == {"procrustes", "affine", "kernel-ridge", "residual"}
+    assert (printed["training"]["rows"], printed["training"]["identities"]) == (IDENTITIES * FACES, IDENTITIES)
+
+    export = ["export", "--fit", str(out), "--repository", str(tmp_path / "repository"), "--json"]
+    assert_refused(r3an(*export, "--pairs", str(pairs)), str(out), "export it without pairs")
+    assert not (tmp_path / "repository").exists()
+    published = r3an(*export)
+    assert published.returncode == 0, published.stderr
+    version_dir = Path(json.loads(published.stdout)["path"])
+    manifest = read_manifest(version_dir)
+    assert manifest.quality is not None
+    assert manifest.quality.folds == 5
+    expected = printed["expectation"]["identification"][manifest.method]
+    assert manifest.quality.translated.model_dump(mode="json") == expected
+    assert manifest.calibration is not None
+    assert manifest.confidence is not None
+
+    recipe = ["--from-manifest", str(version_dir / MANIFEST_FILE), "--out", str(tmp_path / "again"), "--json"]
+    again = r3an("fit", "--pairs", str(pairs), *recipe)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["weights_sha256"] == weights_sha256(load(out)[0])
+
+
+@pytest.mark.parametrize("method", ["r3an", "fc"])
+def test_a_manifest_alone_makes_the_same_weights_again_in_another_process(
+    bakeoff: Bakeoff, tmp_path: Path, method: str
+) -> None:
+    published = bakeoff.out / "candidates" / method / f"{SOURCE}--{TARGET}" / "1" / MANIFEST_FILE
+    manifest = tmp_path / "recipe.json"
+    values = json.loads(published.read_text())
+    values["training"]["software"]["torch"] = "0.1"
+    manifest.write_text(json.dumps(values))
+    recipe = ["--from-manifest", str(manifest), "--out", str(tmp_path / "again"), "--json"]
+    again = r3an("fit", "--pairs", str(bakeoff.pairs), *recipe)
+    assert again.returncode == 0, again.stderr
+    assert len(again.stderr.splitlines()) == 1
+    assert "instead of 0.1" in again.stderr
+    made = json.loads(again.stdout)
+    assert made["weights_sha256"] == weights_sha256(load(bakeoff.out / "runs" / method)[0])
+    assert made["proof_max_abs_difference"] < 1e-5

@@ -1,0 +1,103 @@
+"""Make a training again from its manifest alone, and say whether what comes out answers as the manifest records."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from contract.manifest import MANIFEST_BYTES_MAX, Training, TranslatorManifest
+from contract.proof import proof_features
+from training.config import FitConfig
+from training.errors import ConfigError, DataError
+from training.export import software_versions
+from training.fit import FittedFacts, fit_pairs, load_for, rows_sha256, split_identities, weights_sha256
+from training.loop import OnIteration
+from training.methods.base import Rows
+from training.models.translator import Translator, translate
+from training.pairs import DISTRACTOR, OnRows, PairedFeatures
+from training.workspace import workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Recreated:
+    """A training made again."""
+
+    facts: FittedFacts
+    weights_sha256: str
+    proof_max_abs_difference: float | None  # from the answer in the manifest; None: the manifest holds none
+    changed_software: str  # which versions differ, in words; empty where none does
+
+
+def read_recipe(file: Path) -> tuple[TranslatorManifest, FitConfig]:
+    """A manifest and the configuration in it; no weights are needed beside it.
+
+    Raises:
+        ConfigError: no manifest, or a configuration that no longer parses.
+    """
+    try:
+        if file.stat().st_size > MANIFEST_BYTES_MAX:
+            raise ConfigError(f"{file}: exceeds {MANIFEST_BYTES_MAX} bytes")
+        manifest = TranslatorManifest.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{file}: no readable manifest") from error
+    except ValidationError as error:
+        raise ConfigError(f"{file}: no manifest: {_first(error)}") from error
+    try:
+        config = FitConfig.model_validate(manifest.training.config)
+    except ValidationError as error:
+        raise ConfigError(f"{file}: training.config no longer parses: {_first(error)}") from error
+    if (config.method, config.seed) != (manifest.method, manifest.training.seed):
+        raise ConfigError(f"{file}: training.config contradicts the manifest's method or seed")
+    return manifest, config
+
+
+def recreate(file: Path, pairs_path: Path, out: Path, on_rows: OnRows, on_iteration: OnIteration) -> Recreated:
+    """Fit again what a manifest describes, into `out`: the same weights on the same machine and software.
+
+    Raises:
+        TrainingError: an unusable manifest, or pairs other than those it names.
+    """
+    manifest, config = read_recipe(file)
+    source, target = manifest.source, manifest.target
+    with workspace(out) as copy:
+        pairs = load_for(pairs_path, source.id, target.id, config.involved, copy, on_rows)
+        if pairs.fingerprint != manifest.training.data_fingerprint:
+            raise DataError(str(pairs_path), f"is not the data that {file} was trained on; its fingerprint differs")
+        rows = _rows_of(pairs, manifest.training, file)
+        translator, facts = fit_pairs(pairs, rows, source.id, target.id, config, out, on_iteration)
+    return Recreated(
+        facts=facts,
+        weights_sha256=weights_sha256(translator),
+        proof_max_abs_difference=_difference(translator, manifest),
+        changed_software=_changed(manifest.training.software),
+    )
+
+
+def _rows_of(pairs: PairedFeatures, training: Training, file: Path) -> Rows:
+    """The training side of the split, or all identities where a method was chosen. Raises ConfigError for others."""
+    everyone = np.flatnonzero(np.asarray(pairs.identities) != DISTRACTOR)
+    for rows in (everyone, split_identities(pairs).training):
+        same_number = (len(rows), len(np.unique(pairs.identities[rows]))) == (training.rows, training.identities)
+        if same_number and training.rows_sha256 in (None, rows_sha256(rows)):
+            return rows
+    raise ConfigError(f"{file}: was trained on rows that this version would not choose of the same data")
+
+
+def _difference(translator: Translator, manifest: TranslatorManifest) -> float | None:
+    """Largest difference from the recorded answer to the proof."""
+    if manifest.parity.proof is None:
+        return None
+    answer = translate(translator, proof_features(manifest.source.dim))[0]
+    return float(np.abs(answer - np.asarray(manifest.parity.proof, np.float32)).max())
+
+
+def _changed(recorded: dict[str, str]) -> str:
+    now = software_versions()
+    names = sorted(name for name in recorded | now if recorded.get(name) != now.get(name))
+    return ", ".join(f"{name} {now.get(name, 'none')} instead of {recorded.get(name, 'none')}" for name in names)
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return ": ".join([".".join(map(str, first["loc"])), first["msg"]]).lstrip(": ")
