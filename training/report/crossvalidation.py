@@ -12,8 +12,8 @@ def section(material: Material) -> Section:
     )
     given = material.run.crossvalidation
     if given is None:
-        absent = "No cross-validation was given to this report."
-        command = "r3an crossvalidate, and here --crossvalidation crossvalidation.json"
+        absent = "No cross-validation was given to this report with --crossvalidation."
+        command = "r3an crossvalidate"
         return Section("crossvalidation", title, text, absent=absent, command=command)
     table = judgement_table(f"{given.folds} folds, judged together", "probe", given.identification)
     tables = (table, difference_table(given.rank_1_difference)) if given.rank_1_difference else (table,)

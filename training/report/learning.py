@@ -20,8 +20,8 @@ def section(material: Material) -> Section:
     text = "Rank-1 on the same held-out identities after training on part of the pairs. The band is the 95 % interval."
     curve = material.run.learning_curve
     if curve is None or not curve.points:
-        absent = "No learning curve was given to this report."
-        command = "r3an learning-curve, and here --learning-curve learning_curve.json"
+        absent = "No learning curve was given to this report with --learning-curve."
+        command = "r3an learning-curve"
         return Section("learning", title, text, absent=absent, command=command)
     lines = learning_lines(curve)
     said = "; ".join(

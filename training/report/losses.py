@@ -27,7 +27,7 @@ def section(material: Material) -> Section:
     series = {name: loss_series(history) for name, history in material.run.histories.items() if history.points}
     if not series:
         absent = "No training of this run kept its losses: closed forms have none, and older runs did not keep them."
-        return Section("losses", title, text, absent=absent, command="r3an bakeoff --methods residual,…")
+        return Section("losses", title, text, absent=absent, command="r3an bakeoff --methods residual")
     said = "; ".join(
         f"{method}, {name}: from {values[0]:.3g} to {values[-1]:.3g}"
         for method, lines in series.items()

@@ -20,7 +20,7 @@ def section(material: Material) -> Section:
         id="judgement",
         title="Who finds the right person",
         text="A dot is the rate, its bar the 95 % interval over identities; further right is better. The dashed line "
-        "is what the target encoder manages with its own features, which a translator can hardly pass.",
+        "is what the target encoder manages with its own features.",
         pictures=(Picture("overview", f"Rank-1 with intervals: {said}.", png(draw(rows))),),
         tables=(bakeoff_table(summary),),
         notes=(

@@ -76,7 +76,7 @@ def section(material: Material) -> Section:
 def _command(material: Material) -> str:
     painters = [name for name in material.run.summary.training if name.startswith(("r3an", "arch"))]
     if not painters:
-        return "r3an bakeoff --methods r3an,…"
+        return "r3an bakeoff --methods r3an"
     return f"r3an report --run {material.run.folder} --pairs FILE"
 
 
