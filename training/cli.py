@@ -1,4 +1,4 @@
-"""`r3an`: synthesize, fit, evaluate, bakeoff, export; crossvalidate, learning-curve."""
+"""`r3an`: synthesize, fit, evaluate, bakeoff, report, export; crossvalidate, learning-curve."""
 
 import json
 import os
