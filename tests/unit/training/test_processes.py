@@ -23,7 +23,7 @@ TWO, BFLOAT16 = Hardware(devices=2), Hardware(precision=Precision.BFLOAT16)
 ROWS = np.arange(24)
 SETTINGS: dict[str, object] = {"iterations": 3, "batch_rows": 8, "learning_rate": 1e-3, "checkpoint_interval_s": 1e-9}
 R3AN = {"method": Method.R3AN, "optimizer": "sgd"}
-RESIDUAL = {"method": Method.RESIDUAL, "contrast_weight": 1.0, "mix_faces": True, "average_decay": 0.5}
+RESIDUAL = {"method": Method.RESIDUAL, "contrast_weight": 1.0, "average_decay": 0.5}
 
 
 @pytest.fixture
