@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -91,6 +92,8 @@ def dimension(file: Path, space: str) -> int:
         raise DataError(str(file), f"no such feature space; there are {spaces}", column=space)
     _check_once(file, schema_of(file), space)
     kind: Any = schema_of(file).field(space).type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        _check_lengths(file, space)
     if not pa.types.is_fixed_size_list(kind) or not pa.types.is_float32(kind.value_type):
         raise DataError(str(file), f"is {kind}, not fixed_size_list<float32>", column=space)
     try:
@@ -98,6 +101,19 @@ def dimension(file: Path, space: str) -> int:
     except ValueError as error:
         reason = "its name or dimension is outside the grammar of feature spaces"
         raise DataError(str(file), reason, column=space) from error
+
+
+def _check_lengths(file: Path, space: str) -> None:
+    """Refuse rows of unequal lengths, which a column without a fixed size lets in, by the first that differs."""
+    length: int | None = None
+    for part in read_parts(file, [space]):
+        lengths = np.asarray(pc.list_value_length(part.column(space)))
+        if length is None and len(lengths):
+            length = int(lengths[0])
+        other = np.flatnonzero(lengths != length)
+        if len(other):
+            row = int(other[0])
+            raise part.refusal(f"holds {lengths[row]} numbers, not {length} as the rows before", space, row)
 
 
 def _check_once(file: Path, schema: pa.Schema, name: str) -> None:
@@ -156,11 +172,13 @@ def image_id_digests(part: Part) -> Digests:
         hashlib.blake2b(image_id.as_py().encode(), digest_size=DIGEST_BYTES).digest()
         for image_id in part.column(IMAGE_ID)
     ]
+    return _digests_of(digests)
+
+
+def vector_digests(vectors: Features) -> Digests:
+    """128-bit digests [n, 2] of vectors [n, dim]."""
+    return _digests_of([hashlib.blake2b(vector, digest_size=DIGEST_BYTES).digest() for vector in vectors])
+
+
+def _digests_of(digests: list[bytes]) -> Digests:
     return np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
-
-
-def first_repeat(digests: Digests) -> int | None:
-    """The first row of [N, 2] that equals an earlier one."""
-    order = np.lexsort((digests[:, 1], digests[:, 0]))  # stable: equal rows stay in file order
-    repeats = (digests[order[1:]] == digests[order[:-1]]).all(axis=1)
-    return int(order[1:][repeats].min()) if repeats.any() else None

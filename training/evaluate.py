@@ -15,10 +15,11 @@ from contract.manifest import MODEL_FILE, TranslatorManifest, read_manifest
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, check_features
 from training import columns
-from training.columns import DISTRACTOR, IDENTITY
+from training.columns import DISTRACTOR, IDENTITY, IMAGE_ID
 from training.errors import DataError
 from training.identification import FARS, FPIRS, judge
 from training.pairs import parquet_files
+from training.repeats import check_image_ids, check_vectors
 
 TRANSLATE_ROWS = 512
 
@@ -118,9 +119,11 @@ def _read(path: Path, needed: FeatureSpace, optional: FeatureSpace, cache: Path)
     for space in spaces:
         if (found := columns.dimension(files[0], space.id)) != space.dim:
             raise DataError(str(files[0]), f"dimension {found}, the translator has {space.dim}", column=space.id)
+    names = [IDENTITY, *([IMAGE_ID] if IMAGE_ID in columns.schema_of(files[0]).names else [])]
     for file in files:
-        columns.check_columns(file, [IDENTITY], {space.id: space.dim for space in spaces})
-    rows = sum(int(pq.read_metadata(file).num_rows) for file in files)
+        columns.check_columns(file, names, {space.id: space.dim for space in spaces})
+    file_rows = [int(pq.read_metadata(file).num_rows) for file in files]
+    rows = sum(file_rows)
     if rows == 0:
         raise DataError(str(path), "holds no rows")
     cache.mkdir()
@@ -131,14 +134,22 @@ def _read(path: Path, needed: FeatureSpace, optional: FeatureSpace, cache: Path)
         )
         for number, space in enumerate(spaces)
     }
+    digests = {name: np.empty((rows, 2), np.uint64) for name in (*names[1:], *features)}
     first = 0
     for file in files:
-        for part in columns.read_parts(file, [IDENTITY, *features]):
+        for part in columns.read_parts(file, [*names, *features]):
             target = slice(first, first + part.batch.num_rows)
             identities[target] = columns.identities(part)
+            if IMAGE_ID in digests:
+                digests[IMAGE_ID][target] = columns.image_id_digests(part)
             for name, vectors in features.items():
                 vectors[target] = columns.features(part, name)
+                digests[name][target] = columns.vector_digests(vectors[target])
             first = target.stop
+    if IMAGE_ID in digests:
+        check_image_ids(digests[IMAGE_ID], files, file_rows)
+    for name in features:
+        check_vectors(digests[name], identities, name, files, file_rows)
     return _Faces(path, identities, dict(features))
 
 

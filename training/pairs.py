@@ -17,6 +17,7 @@ from training import columns
 from training.columns import DISTRACTOR, IDENTITY, IMAGE, IMAGE_ID, Digests, Identities, feature_spaces
 from training.errors import DataError
 from training.images import IMAGE_SIDE, Images
+from training.repeats import check_image_ids, check_vectors
 
 __all__ = [
     "DISTRACTOR",
@@ -84,7 +85,10 @@ def read_pairs(
         },
         images=_allocate(cache_dir / "image.npy", (rows, IMAGE_SIDE, IMAGE_SIDE, 3), np.uint8) if images else None,
     )
-    digests = _allocate(cache_dir / "image_id.npy", (rows, 2), np.uint64)
+    digests = {
+        name: _allocate(cache_dir / f"digests-{i}.npy", (rows, 2), np.uint64)
+        for i, name in enumerate([IMAGE_ID, *spaces])
+    }
     done = 0
     for file in files:
         for part in columns.read_parts(file, [*names, *spaces]):
@@ -92,9 +96,11 @@ def read_pairs(
             done += part.batch.num_rows
             if on_rows is not None:
                 on_rows(done, rows)
-    _check_image_ids(files, file_rows, digests)
+    check_image_ids(digests[IMAGE_ID], files, file_rows)
     if len(np.unique(pairs.identities[pairs.identities != DISTRACTOR])) < 2:
         raise DataError(str(path), "fewer than two identities", column=IDENTITY)
+    for space in spaces:
+        check_vectors(digests[space], pairs.identities, space, files, file_rows)
     return pairs
 
 
@@ -115,23 +121,14 @@ def fingerprint(files: list[Path]) -> str:
     return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
 
 
-def _store(part: columns.Part, pairs: PairedFeatures, digests: Digests, rows: slice) -> None:
-    digests[rows] = columns.image_id_digests(part)
+def _store(part: columns.Part, pairs: PairedFeatures, digests: dict[str, Digests], rows: slice) -> None:
+    digests[IMAGE_ID][rows] = columns.image_id_digests(part)
     pairs.identities[rows] = columns.identities(part)
     for space, array in pairs.features.items():
         array[rows] = columns.features(part, space)
+        digests[space][rows] = columns.vector_digests(array[rows])
     if pairs.images is not None:
         pairs.images[rows] = columns.faces(part)
-
-
-def _check_image_ids(files: list[Path], file_rows: list[int], digests: Digests) -> None:
-    row = columns.first_repeat(digests)
-    if row is None:
-        return
-    for file, rows in zip(files, file_rows, strict=True):
-        if row < rows:
-            raise DataError(str(file), "image_id occurs before", column=IMAGE_ID, row=row)
-        row -= rows
 
 
 def _allocate(file: Path, shape: tuple[int, ...], kind: type[Scalar]) -> NDArray[Scalar]:

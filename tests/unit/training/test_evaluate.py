@@ -113,6 +113,22 @@ def test_a_row_that_is_no_feature_is_named(translator: Path, tmp_path: Path, gal
         evaluate(translator, wrong, gallery)
 
 
+def test_a_repeated_row_is_named(translator: Path, probes: Path, gallery: Path) -> None:
+    table = pq.read_table(gallery)
+    names = pa.array([f"image-{row - (row == 9)}" for row in range(len(table))])
+    pq.write_table(table.append_column("image_id", names), gallery)
+    with pytest.raises(DataError, match=r"gallery\.parquet, column image_id, row 9: image_id occurs before"):
+        evaluate(translator, probes, gallery)
+
+
+def test_one_vector_of_two_subjects_is_named(translator: Path, tmp_path: Path, probes: Path) -> None:
+    target = faces(2)[1][:SUBJECTS].copy()
+    target[9] = target[4]
+    wrong = write(tmp_path / "g.parquet", np.arange(SUBJECTS), target_16=target)
+    with pytest.raises(DataError, match=r"g\.parquet, column target-16, row 9: same vector as in a row before"):
+        evaluate(translator, probes, wrong)
+
+
 def test_files_of_different_people_are_refused(translator: Path, tmp_path: Path, gallery: Path) -> None:
     strangers = write(tmp_path / "p.parquet", np.arange(100, 100 + SUBJECTS), source_24=faces(1)[0][:SUBJECTS])
     with pytest.raises(DataError, match=r"p\.parquet, column identity: no identity of it is in .*gallery\.parquet"):

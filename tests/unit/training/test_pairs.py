@@ -110,17 +110,6 @@ def test_a_bad_value_is_refused_by_file_column_and_row(tmp_path: Path, name: str
     _assert_one_line(refused.value, f"{tmp_path / 'p.parquet'}, column {name}, row 17: ")
 
 
-def test_a_row_is_counted_within_its_own_file(tmp_path: Path) -> None:
-    folder = tmp_path / "parts"
-    folder.mkdir()
-    columns = _with(sample_columns(), "image_id", 25, "image-3")
-    pq.write_table(pa.table(columns).slice(0, 20), folder / "a.parquet")
-    pq.write_table(pa.table(columns).slice(20), folder / "b.parquet")
-    with pytest.raises(DataError) as refused:
-        read_pairs(folder, SPACES, tmp_path / "cache")
-    _assert_one_line(refused.value, f"{folder / 'b.parquet'}, column image_id, row 5: ")
-
-
 def test_a_message_holds_no_image_id(tmp_path: Path) -> None:
     with pytest.raises(DataError) as refused:
         read_pairs(_changed(tmp_path, "image_id", 17, "image-3"), SPACES, tmp_path / "cache")
@@ -145,7 +134,8 @@ def test_two_columns_of_one_name_are_refused_by_it(tmp_path: Path, name: str) ->
     _assert_one_line(refused.value, f"{tmp_path / 'p.parquet'}, column {name}: ")
 
 
-UNEQUAL = pa.array([[1.0] * (SOURCE_DIM - row % 2) for row in range(ROWS)], pa.list_(pa.float32()))
+LISTS = pa.array([[1.0] * SOURCE_DIM] * ROWS, pa.list_(pa.float32()))
+UNEQUAL = pa.array([[1.0] * (SOURCE_DIM - row // 17) for row in range(ROWS)], pa.list_(pa.float32()))
 DOUBLES = pa.array([[1.0] * SOURCE_DIM] * ROWS, pa.list_(pa.float64(), SOURCE_DIM))
 
 
@@ -156,7 +146,7 @@ DOUBLES = pa.array([[1.0] * SOURCE_DIM] * ROWS, pa.list_(pa.float64(), SOURCE_DI
         ("identity", pa.array([str(row) for row in range(ROWS)]), "is string, not int32"),
         ("identity", pa.array(range(ROWS), pa.int64()), "is int64, not int32"),
         ("image", pa.array(["face"] * ROWS), "is string, not binary"),
-        (SOURCE, UNEQUAL, "not fixed_size_list<float32>"),
+        (SOURCE, LISTS, "not fixed_size_list<float32>"),
         (SOURCE, DOUBLES, "not fixed_size_list<float32>"),
         (SOURCE, pa.array([1.0] * ROWS, pa.float32()), "is float, not fixed_size_list<float32>"),
     ],
@@ -166,6 +156,13 @@ def test_a_wrong_type_is_refused_by_column(tmp_path: Path, name: str, column: pa
     with pytest.raises(DataError, match=reason) as refused:
         read_pairs(file, SPACES, tmp_path / "cache", images=True)
     _assert_one_line(refused.value, f"{file}, column {name}: ")
+
+
+def test_rows_of_unequal_lengths_are_refused_by_the_first(tmp_path: Path) -> None:
+    file = write_pairs(tmp_path / "p.parquet", sample_columns() | {SOURCE: UNEQUAL})
+    with pytest.raises(DataError, match="holds 7 numbers, not 8 as the rows before") as refused:
+        read_pairs(file, SPACES, tmp_path / "cache")
+    _assert_one_line(refused.value, f"{file}, column {SOURCE}, row 17: ")
 
 
 def test_files_of_unequal_dimensions_are_refused(tmp_path: Path) -> None:

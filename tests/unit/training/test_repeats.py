@@ -1,0 +1,54 @@
+"""Rows that cannot both be true are refused by the later one, counted within its own file."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.unit.training.samples import ROWS, SOURCE, TARGET, Columns, sample_columns
+from training.columns import DISTRACTOR
+from training.errors import DataError
+from training.pairs import read_pairs
+
+CUT = 20  # rows of the first of two files
+
+
+def put(columns: Columns, name: str, row: int, value: object) -> Columns:
+    values = columns[name].to_pylist()
+    values[row] = value
+    return columns | {name: pa.array(values, columns[name].type)}
+
+
+def read(folder: Path, columns: Columns) -> int:
+    parts = folder / "parts"
+    parts.mkdir()
+    pq.write_table(pa.table(columns).slice(0, CUT), parts / "a.parquet")
+    pq.write_table(pa.table(columns).slice(CUT), parts / "b.parquet")
+    return len(read_pairs(parts, [SOURCE, TARGET], folder / "cache"))
+
+
+@pytest.mark.parametrize(
+    ("row", "place"), [(25, "b.parquet, column {}, row 5: "), (6, "a.parquet, column {}, row 6: ")]
+)
+@pytest.mark.parametrize("name", ["image_id", SOURCE, TARGET])
+def test_what_was_there_before_is_refused_in_its_own_file(tmp_path: Path, name: str, row: int, place: str) -> None:
+    columns = sample_columns()
+    repeated = put(columns, name, row, columns[name][3].as_py())
+    with pytest.raises(DataError, match=r"occurs before|same vector as in a row before") as refused:
+        read(tmp_path, repeated)
+    assert place.format(name) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_one_vector_may_be_one_identity_s_again(tmp_path: Path) -> None:
+    columns = sample_columns()
+    assert columns["identity"][1] == columns["identity"][3]
+    assert read(tmp_path, put(columns, SOURCE, 3, columns[SOURCE][1].as_py())) == ROWS
+
+
+def test_a_distractor_with_the_vector_of_somebody_known_is_refused(tmp_path: Path) -> None:
+    columns = sample_columns()
+    repeated = put(put(columns, SOURCE, 3, columns[SOURCE][1].as_py()), "identity", 3, DISTRACTOR)
+    with pytest.raises(DataError, match=r"a\.parquet, column old-8, row 3: same vector"):
+        read(tmp_path, repeated)

@@ -1,0 +1,47 @@
+"""Rows that cannot both be true: one image id twice, or one vector of two identities."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training.columns import IMAGE_ID, Digests, Identities
+from training.errors import DataError
+
+
+def check_image_ids(digests: Digests, files: Sequence[Path], file_rows: Sequence[int]) -> None:
+    """Refuse an image id, by its digest [N, 2], that occurs before. Raises DataError."""
+    later, _ = _repeats(digests)
+    if len(later):
+        raise _refusal("image_id occurs before", IMAGE_ID, int(later.min()), files, file_rows)
+
+
+def check_vectors(
+    digests: Digests, identities: Identities, space: str, files: Sequence[Path], file_rows: Sequence[int]
+) -> None:
+    """Refuse a vector, by its digest [N, 2], that is another identity's too; of one identity it may be repeated.
+
+    No encoder gives two people the same numbers: one photo has two names, or rows were shifted against each other.
+
+    Raises:
+        DataError: with the later row.
+    """
+    later, earlier = _repeats(digests)
+    contradicting = later[identities[later] != identities[earlier]]
+    if len(contradicting):
+        reason = "same vector as in a row before, of another identity"
+        raise _refusal(reason, space, int(contradicting.min()), files, file_rows)
+
+
+def _repeats(digests: Digests) -> tuple[Identities, Identities]:
+    """Rows that equal an earlier one, and the latest such one of each."""
+    order = np.lexsort((digests[:, 1], digests[:, 0]))  # stable: equal rows stay in file order
+    same = (digests[order[1:]] == digests[order[:-1]]).all(axis=1)
+    return order[1:][same], order[:-1][same]
+
+
+def _refusal(reason: str, column: str, row: int, files: Sequence[Path], file_rows: Sequence[int]) -> DataError:
+    """The error for a row counted over all files, with its number in its own."""
+    first = np.cumsum([0, *file_rows[:-1]])
+    number = int(np.searchsorted(first, row, side="right")) - 1
+    return DataError(str(files[number]), reason, column=column, row=row - int(first[number]))
