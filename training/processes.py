@@ -43,7 +43,9 @@ def fit_on_devices(fit: Fit, hardware: Hardware) -> Translator:
     Raises:
         TrainingError: as without devices, hardware that is not there, or a process that ended early.
     """
-    check_hardware(hardware, min(fit.config.batch_rows, len(fit.rows)))
+    interpolated = fit.config.interpolated_rows
+    for rows in (min(fit.config.batch_rows - interpolated, len(fit.rows)), interpolated):
+        check_hardware(hardware, rows)
     method = entry(fit.config.method).fit
     with _companions(fit, hardware), _place(0, hardware) as parallel:
         method(replace(fit, parallel=parallel))
@@ -110,9 +112,10 @@ def _end(process: BaseProcess, wait_s: float) -> None:
 
 def _explained(others: Sequence[BaseProcess], error: RuntimeError) -> Exception:
     """What broke an exchange off: a process that ended by itself, or else the error as it is."""
-    if others:
-        connection.wait([process.sentinel for process in others], timeout=END_WAIT_S)
+    ended = connection.wait([process.sentinel for process in others], timeout=END_WAIT_S) if others else []
     for rank, process in enumerate(others, start=1):
+        if process.sentinel in ended:
+            process.join(END_WAIT_S)  # its code comes a moment after its end
         if process.exitcode:
             return ProcessError(f"process {rank} of {len(others) + 1} ended with code {process.exitcode}")
     return error
