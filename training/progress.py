@@ -17,7 +17,8 @@ class View:
 
     def stage(self, name: str) -> None:
         """Say what begins."""
-        self._progress.console.print(f"[bold]·[/] {name}")
+        if not self._progress.disable:
+            self._progress.console.print(f"[bold]·[/] {name}")
 
     def stage_progress(self, name: str, done: int, total: int) -> None:
         """Move the bar of a named piece of work."""
