@@ -70,6 +70,11 @@ class FitConfig(BaseModel):
         """The method, and the teacher it learns from."""
         return [self.method] if self.teacher is None else [self.method, self.teacher]
 
+    @property
+    def interpolated_rows(self) -> int:
+        """Rows of each batch that the teacher labels."""
+        return 0 if self.teacher is None else round(self.batch_rows * self.teacher_share)
+
     def facts(self) -> dict[str, str | int | float | bool | list[int] | None]:
         """The whole configuration as the manifest keeps it."""
         facts = self.model_dump(mode="json")

@@ -7,6 +7,7 @@ from torch.nn.functional import normalize
 from training.errors import ConfigError
 from training.methods.base import Batches, Fit, seeded
 from training.methods.interpolation import Interpolations
+from training.methods.linear import measure
 from training.methods.residual import learn_residual
 from training.models.residual import Student
 from training.models.translator import Translator
@@ -21,9 +22,8 @@ def fit_distilled(fit: Fit) -> Translator:
     teacher, config = fit.teacher, fit.config
     if teacher is None:
         raise ConfigError("distilled needs a teacher: name one in its configuration")
-    interpolated = round(config.batch_rows * config.teacher_share)
-    batches = Batches(fit.rows, config.batch_rows - interpolated, config.seed)
-    interpolations = Interpolations(fit, teacher, interpolated)
+    batches = Batches(fit.rows, config.batch_rows - config.interpolated_rows, config.seed)
+    interpolations = Interpolations(fit, teacher, config.interpolated_rows)
 
     def examples(iteration: int) -> tuple[Tensor, Tensor]:
         real = normalize(torch.from_numpy(fit.sources(batches.at(iteration))))  # [n, ds]
@@ -33,4 +33,4 @@ def fit_distilled(fit: Fit) -> Translator:
 
     with seeded(config.seed):
         network = Student(*fit.dims)
-    return learn_residual(fit, network, examples)
+    return learn_residual(fit, network, measure(fit, fit.rows), examples)

@@ -60,9 +60,8 @@ class R3ANLearner:
     def __init__(self, fit: Fit, network: type[R3AN | R3ANLinear] = R3AN) -> None:
         config = fit.config
         self.fit = fit
-        interpolated = round(config.batch_rows * config.teacher_share)
-        self.batches = Batches(fit.rows, config.batch_rows - interpolated, config.seed)
-        self.interpolations = Interpolations(fit, fit.teacher, interpolated) if fit.teacher else None
+        self.batches = Batches(fit.rows, config.batch_rows - config.interpolated_rows, config.seed)
+        self.interpolations = Interpolations(fit, fit.teacher, config.interpolated_rows) if fit.teacher else None
         self.step = fused_step if config.step == "fused" else sequential_step
         with seeded(config.seed):
             self.network = network(*fit.dims)

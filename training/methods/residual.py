@@ -25,12 +25,14 @@ def fit_residual(fit: Fit) -> Translator:
     """Train the MLP on the pairs, with AdamW and the configured weight of the contrast."""
     with seeded(fit.config.seed):
         network = Residual(*fit.dims)
-    return learn_residual(fit, network)
-
-
-def learn_residual(fit: Fit, network: Residual, examples: Examples | None = None) -> Translator:
-    """Train the network from the ridge solution on, on the fit's own pairs unless there are other examples."""
     moments = measure(fit, fit.rows)
+    translator = learn_residual(fit, network, moments)
+    _restore_spread(translator, fit, _spread(moments))
+    return translator
+
+
+def learn_residual(fit: Fit, network: Residual, moments: Moments, examples: Examples | None = None) -> Translator:
+    """Train the network from the ridge solution on, on the fit's own pairs unless there are other examples."""
     _start_at_ridge(network, moments)
     config = fit.config
     groups: list[dict[str, Any]] = [
@@ -43,9 +45,7 @@ def learn_residual(fit: Fit, network: Residual, examples: Examples | None = None
     )
     learner = FeatureLearner(fit, network, optimizer, loss, examples)
     fit.learn(learner)
-    translator = learner.translator()
-    _restore_spread(translator, fit, _spread(moments))
-    return translator
+    return learner.translator()
 
 
 def _spread(moments: Moments) -> float:

@@ -1,6 +1,7 @@
 """Small paired features with a known answer: two linear eyes on the same latent faces."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from contract.manifest import Method
 from training.config import FitConfig
 from training.fit import split_identities
 from training.methods.base import Fit
+from training.methods.registry import entry
 from training.pairs import PairedFeatures, read_pairs
 
 SOURCE, TARGET = "old-8", "new-6"
@@ -76,5 +78,10 @@ def ignore_iteration(*_: object) -> None:
 
 def make_fit(pairs: PairedFeatures, checkpoint: Path, method: Method = Method.FC, **settings: object) -> Fit:
     """A short fit on the training side."""
-    config = FitConfig.model_validate({"method": method, "iterations": 6, "batch_rows": 8} | settings)
-    return Fit(pairs, split_identities(pairs).training, SOURCE, TARGET, config, checkpoint, ignore_iteration)
+    taught = {"teacher": Method.AFFINE} if method is Method.DISTILLED else {}
+    config = FitConfig.model_validate({"method": method, "iterations": 6, "batch_rows": 8} | taught | settings)
+    fit = Fit(pairs, split_identities(pairs).training, SOURCE, TARGET, config, checkpoint, ignore_iteration)
+    if config.teacher is None:
+        return fit
+    lesson = replace(fit, config=FitConfig(method=config.teacher), checkpoint=checkpoint.with_suffix(".teacher"))
+    return replace(fit, teacher=entry(config.teacher).fit(lesson))

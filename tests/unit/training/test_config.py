@@ -20,7 +20,7 @@ def test_every_available_method_ships_settings(method: Method) -> None:
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_every_shipped_file_loads_by_its_path(file: Path) -> None:
-    method = Method(file.stem.removesuffix("-paper"))
+    method = Method(file.stem.removesuffix("-paper").removesuffix("-few-pairs"))
     assert load_config(method, file, seed=7).seed == 7
 
 
@@ -28,7 +28,33 @@ def test_the_papers_settings_are_the_papers() -> None:
     paper = load_config(Method.R3AN, next(file for file in SHIPPED if file.stem == "r3an-paper"))
     assert (paper.optimizer, paper.learning_rate, paper.momentum, paper.weight_decay) == ("sgd", 0.08, 0.9, 1e-3)
     assert (paper.batch_rows, paper.iterations, paper.milestones) == (512, 200_000, (60_000, 100_000, 140_000))
-    assert (paper.step, paper.average_decay, paper.mix_faces) == ("sequential", 0.0, False)
+    assert (paper.step, paper.average_decay, paper.teacher) == ("sequential", 0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "paths"),  # reconstruction, adversarial, representation, regression
+    [
+        (Method.ARCH1, (True, False, True, False)),
+        (Method.ARCH2, (False, True, True, False)),
+        (Method.ARCH3, (False, False, False, True)),
+        (Method.ARCH4, (True, False, False, True)),
+        (Method.ARCH5, (True, False, True, True)),
+        (Method.ARCH6, (False, True, False, True)),
+        (Method.ARCH7, (False, False, True, True)),
+        (Method.R3AN, (True, True, True, True)),
+    ],
+)
+def test_an_architecture_has_the_paths_of_table_3(method: Method, paths: tuple[bool, ...]) -> None:
+    config = load_config(method)
+    weights = (config.reconstruction_weight, config.adversarial_weight, config.representation_weight)
+    assert tuple(bool(weight) for weight in (*weights, config.regression_weight)) == paths
+
+
+def test_the_architectures_differ_in_their_paths_alone() -> None:
+    paths = ("reconstruction", "adversarial", "representation", "regression")
+    differing = {"method", *(f"{path}_weight" for path in paths)}
+    architectures = [load_config(method) for method in Method if method.startswith("arch")]
+    assert len({architecture.model_dump_json(exclude=differing) for architecture in architectures}) == 1
 
 
 def test_a_file_states_only_differences(tmp_path: Path) -> None:
@@ -52,6 +78,11 @@ def test_a_file_states_only_differences(tmp_path: Path) -> None:
         ('method = "fc"\nseed = -1\n', "seed: "),
         ('method = "fc"\nmilestones = ["soon"]\n', "milestones: 0: "),
         ('method = "fc"\nstep = "both"\n', "step: "),
+        ('method = "distilled"\nteacher = "distilled"\n', "Value error, a method cannot be its own teacher"),
+        (
+            'method = "arch1"\nregression_weight = 0.0\nface_losses_interval = 2\n',
+            "Value error, without a regression weight",
+        ),
         ("method = \n", "not TOML"),
     ],
 )

@@ -8,12 +8,13 @@ import torch
 
 from contract.manifest import Method
 from tests.unit.training.samples import SOURCE, SOURCE_DIM, TARGET, TARGET_DIM, make_fit, sample_pairs
-from training.errors import ConfigError, DataError
+from training.errors import DataError
 from training.methods.base import Batches, preparation
 from training.methods.registry import METHODS, empty_translator, entry
 from training.models.translator import translate
 from training.pairs import PairedFeatures, read_pairs
 
+NETWORKS = [method for method in METHODS if method == Method.ARCH1 or not method.startswith("arch")]  # those are alike
 SETTINGS = {"iterations": 4, "batch_rows": 8, "learning_rate": 1e-3, "average_decay": 0.5}
 
 
@@ -22,7 +23,7 @@ def pairs(tmp_path: Path) -> PairedFeatures:
     return sample_pairs(tmp_path)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", NETWORKS)
 def test_a_method_ends_as_a_translator_of_raw_features_to_unit_length(
     pairs: PairedFeatures, tmp_path: Path, method: Method
 ) -> None:
@@ -32,21 +33,21 @@ def test_a_method_ends_as_a_translator_of_raw_features_to_unit_length(
     np.testing.assert_allclose(np.linalg.norm(translated, axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", NETWORKS)
 def test_a_seed_decides_the_weights(pairs: PairedFeatures, tmp_path: Path, method: Method) -> None:
     fits = [make_fit(pairs, tmp_path / f"{run}.pt", method, **SETTINGS) for run in range(2)]
     first, second = (entry(method).fit(fit).state_dict() for fit in fits)
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", NETWORKS)
 def test_the_length_of_a_probe_does_not_matter(pairs: PairedFeatures, tmp_path: Path, method: Method) -> None:
     fit = make_fit(pairs, tmp_path / "c.pt", method, **SETTINGS)
     translator, features = entry(method).fit(fit), fit.sources(fit.rows[:5])
     np.testing.assert_allclose(translate(translator, features), translate(translator, 7 * features), atol=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", NETWORKS)
 def test_an_empty_translator_takes_the_weights_of_a_trained_one(
     pairs: PairedFeatures, tmp_path: Path, method: Method
 ) -> None:
@@ -57,7 +58,7 @@ def test_an_empty_translator_takes_the_weights_of_a_trained_one(
     np.testing.assert_array_equal(translate(loaded, features), translate(trained, features))
 
 
-@pytest.mark.parametrize("settings", [{"mix_faces": True}, {"step": "sequential"}, {"optimizer": "sgd"}])
+@pytest.mark.parametrize("settings", [{"step": "sequential"}, {"optimizer": "sgd"}, {"face_losses_interval": 3}])
 def test_r3an_trains_by_every_setting(pairs: PairedFeatures, tmp_path: Path, settings: dict[str, object]) -> None:
     fit = make_fit(pairs, tmp_path / "c.pt", Method.R3AN, **SETTINGS | settings)
     assert np.isfinite(translate(entry(Method.R3AN).fit(fit), fit.sources(fit.rows))).all()
@@ -117,8 +118,3 @@ def test_r3an_without_images_is_refused_by_column(tmp_path: Path, pairs: PairedF
     blind = read_pairs(pairs.path, [SOURCE, TARGET], tmp_path / "blind")
     with pytest.raises(DataError, match="column image: r3an reconstructs faces and needs images"):
         entry(Method.R3AN).fit(make_fit(blind, tmp_path / "c.pt", Method.R3AN))
-
-
-def test_a_method_that_is_not_there_yet_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="method distilled is not available; there are r3an, fc"):
-        entry(Method.DISTILLED)
