@@ -18,7 +18,7 @@ from training.errors import ConfigError, DataError, TrainingError
 from training.export import software_versions
 from training.hardware import PLAIN, Hardware
 from training.loop import OnIteration
-from training.methods.base import Fit, Rows
+from training.methods.base import Fit, Rows, rows_sha256
 from training.methods.registry import empty_translator, entry
 from training.models.translator import Translator
 from training.pairs import DISTRACTOR, IDENTITY, OnRows, PairedFeatures, read_pairs
@@ -146,18 +146,13 @@ def _train(fit: Fit, hardware: Hardware) -> Translator:
     return fit_on_devices(fit, hardware)
 
 
-def rows_sha256(rows: Rows) -> str:
-    """Which rows are meant; their number would not tell."""
-    return hashlib.sha256(rows.tobytes()).hexdigest()
-
-
 def _facts(fit: Fit) -> FittedFacts:
     """What is known of a fit before it is made: all but the seconds."""
     training = Training(
         data_fingerprint=fit.pairs.fingerprint,
         rows=len(fit.rows),
         identities=len(np.unique(fit.pairs.identities[fit.rows])),
-        rows_sha256=fit.rows_sha256,
+        rows_sha256=rows_sha256(fit.rows),
         config=fit.config.facts(),
         seed=fit.config.seed,
         seconds=0.0,

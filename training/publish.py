@@ -6,7 +6,8 @@ from pathlib import Path
 from training.errors import DataError
 from training.expectation import read_expectation
 from training.export import Facts, export_translator
-from training.fit import load, load_for, rows_sha256, split_identities
+from training.fit import load, load_for, split_identities
+from training.methods.base import rows_sha256
 from training.preflight import check_judgeable, check_learnable
 from training.proof import judge_natives, prove, quality, set_stage, target_calibration
 from training.trust import judge_confidence, with_trust

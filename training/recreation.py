@@ -11,9 +11,9 @@ from contract.proof import proof_features
 from training.config import FitConfig
 from training.errors import ConfigError, DataError
 from training.export import software_versions
-from training.fit import FittedFacts, fit_pairs, load_for, rows_sha256, split_identities, weights_sha256
+from training.fit import FittedFacts, fit_pairs, load_for, split_identities, weights_sha256
 from training.loop import OnIteration
-from training.methods.base import Rows
+from training.methods.base import Rows, rows_sha256
 from training.models.translator import Translator, translate
 from training.pairs import DISTRACTOR, OnRows, PairedFeatures
 from training.workspace import workspace

@@ -54,11 +54,6 @@ class Fit:
         """Source and target dimension."""
         return self.pairs.space(self.source).dim, self.pairs.space(self.target).dim
 
-    @property
-    def rows_sha256(self) -> str:
-        """Which rows are trained on; their number would not tell."""
-        return hashlib.sha256(self.rows.tobytes()).hexdigest()
-
     def learn(self, learner: Learner) -> None:
         """Run an iterative method's learner to its end, resuming from this fit's checkpoint; its losses are kept.
 
@@ -82,7 +77,7 @@ class Fit:
             identity={
                 "configuration": self.config.model_dump_json(),
                 "data": self.pairs.fingerprint,
-                "rows": self.rows_sha256,
+                "rows": rows_sha256(self.rows),
                 "source": self.source,
                 "target": self.target,
             },
@@ -90,6 +85,11 @@ class Fit:
             on_iteration=self.on_iteration,
             parallel=self.parallel,
         )
+
+
+def rows_sha256(rows: Rows) -> str:
+    """Which rows are meant; their number would not tell."""
+    return hashlib.sha256(rows.tobytes()).hexdigest()
 
 
 class FitMethod(Protocol):

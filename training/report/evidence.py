@@ -5,7 +5,8 @@ from pathlib import Path
 from contract.manifest import Method
 from training.columns import schema_of
 from training.errors import DataError
-from training.fit import FittedFacts, Split, load, load_for, rows_sha256, split_identities
+from training.fit import FittedFacts, Split, load, load_for, split_identities
+from training.methods.base import rows_sha256
 from training.models.translator import translate
 from training.pairs import IMAGE, OnRows, fingerprint, parquet_files
 from training.proof import set_stage

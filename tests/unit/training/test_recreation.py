@@ -58,9 +58,7 @@ def rewrite(manifest: Path, change: Callable[[dict[str, Any]], object]) -> None:
     manifest.write_text(json.dumps(values))
 
 
-@pytest.mark.parametrize(
-    "method", [Method.FC, Method.RESIDUAL, Method.KERNEL_RIDGE, Method.AFFINE, Method.PROCRUSTES]
-)
+@pytest.mark.parametrize("method", [Method.FC, Method.RESIDUAL, Method.KERNEL_RIDGE, Method.AFFINE, Method.PROCRUSTES])
 def test_a_manifest_makes_the_same_weights_again(pairs: PairedFeatures, tmp_path: Path, method: Method) -> None:
     translator, manifest = describe(pairs, tmp_path, method)
     made = again(manifest, pairs.path, tmp_path / "again")

@@ -15,7 +15,8 @@ from training.columns import DISTRACTOR
 from training.config import FitConfig
 from training.errors import DataError
 from training.expectation import EXPECTATION_FILE, Expectation, read_expectation
-from training.fit import FittedFacts, load, rows_sha256
+from training.fit import FittedFacts, load
+from training.methods.base import rows_sha256
 from training.methods.registry import entry
 from training.selection import FOLDS, SELECTION, fit_chosen
 
