@@ -10,11 +10,14 @@ from contract.calibration import Calibration
 from contract.confidence import ConfidenceModel
 from contract.manifest import Identification, Method, Quality
 from training.bootstrap import Difference, paired_differences
+from training.config import FitConfig, load_config
 from training.contest import Contest, OnMethod, OnStage
+from training.errors import DivergedError
 from training.export import Facts, export_translator, newest_with
-from training.fit import FittedFacts, fit_pairs, load_for, split_identities
+from training.fit import FittedFacts, Split, fit_pairs, load_for, split_identities
 from training.hardware import PLAIN, Hardware
 from training.models.translator import Translator
+from training.pairs import PairedFeatures
 from training.preflight import check_judgeable, check_learnable
 from training.proof import (
     Natives,
@@ -31,7 +34,7 @@ from training.report.run import read_run
 from training.report.write import write_page
 from training.run_folder import CANDIDATES, REPORT_FILE, RUNS, SUMMARY_FILE
 from training.trust import Trust, calibration_check, judge_confidence, with_trust
-from training.workspace import workspace
+from training.workspace import workspace, write_atomically
 
 PROMOTED = "model_repository"
 DECIDING_FAR = 1e-4  # of methods equal in rank-1; stricter rates hang on a handful of impostor pairs
@@ -72,18 +75,12 @@ def run_bakeoff(
     """
     with workspace(out) as copy:
         on_stage("reading pairs")
-        pairs = load_for(contest.pairs, contest.source, contest.target, contest.methods, copy)
+        pairs = load_for(contest.pairs, contest.source, contest.target, contest.involved, copy)
         split = split_identities(pairs)
         check_learnable(pairs, split.training)
         check_judgeable(pairs, split.held_out)
         stage = set_stage(pairs, split, contest.source, contest.target)
-        entrants: dict[Method, _Entrant] = {}
-        for config in contest.configs:
-            on_stage(f"training {config.method}")
-            how = (config, out / RUNS / config.method, on_method(config.method), hardware)
-            fitted = fit_pairs(pairs, split.training, contest.source, contest.target, *how)
-            on_stage(f"judging {config.method}")
-            entrants[config.method] = _Entrant(*fitted, prove(fitted[0], stage))
+        entrants, diverged = _train_all(contest, pairs, split, stage, out, on_stage, on_method, hardware)
         on_stage("judging both encoders in their own spaces")
         natives = judge_natives(stage)
         on_stage("exporting")
@@ -93,12 +90,47 @@ def run_bakeoff(
         winner = max(entrants, key=lambda method: _merit(entrants[method].proof.identification))
         promoted = _export(contest, out, repository, entrants, cards, shared, winner)
         summary = out / SUMMARY_FILE
-        summary.write_text(
-            json.dumps(_summary(contest, stage, natives, entrants, cards, winner), indent=2) + "\n", encoding="utf-8"
-        )
+        judged = _summary(contest, stage, natives, entrants, cards, winner) | {"diverged": diverged}
+        write_atomically(summary, json.dumps(judged, indent=2) + "\n")
         evidence = Evidence(stage, {str(m): e.proof.translated for m, e in entrants.items()})
         write_page(read_run(out), evidence, out / REPORT_FILE)
     return Outcome(winner, promoted, summary, out / REPORT_FILE)
+
+
+def _train_all(
+    contest: Contest,
+    pairs: PairedFeatures,
+    split: Split,
+    stage: Stage,
+    out: Path,
+    on_stage: OnStage,
+    on_method: OnMethod,
+    hardware: Hardware,
+) -> tuple[dict[Method, _Entrant], dict[Method, str]]:
+    """Train and judge each method; the second part is what became of those that did not converge."""
+    entrants: dict[Method, _Entrant] = {}
+    diverged: dict[Method, str] = {}
+    for config in contest.configs:
+        on_stage(f"training {config.method}")
+        how = (out / RUNS / config.method, on_method(config.method), hardware, _teacher_dir(contest, config, out))
+        try:
+            fitted = fit_pairs(pairs, split.training, contest.source, contest.target, config, *how)
+        except DivergedError as error:  # a result like others (Table 3's Arch7); the rest is judged without it
+            on_stage(str(error))
+            diverged[config.method] = str(error)
+            continue
+        on_stage(f"judging {config.method}")
+        entrants[config.method] = _Entrant(*fitted, prove(fitted[0], stage))
+    if not entrants:
+        raise DivergedError("; ".join(diverged.values()))
+    return entrants, diverged
+
+
+def _teacher_dir(contest: Contest, config: FitConfig, out: Path) -> Path | None:
+    """Where a method's teacher is trained anyway, if it is one of the contestants as it is shipped."""
+    if config.teacher is None or not contest.has(load_config(config.teacher, seed=config.seed)):
+        return None
+    return out / RUNS / config.teacher
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,15 @@ class Contest:
         return f"{self.source}--{self.target}"
 
     @property
+    def involved(self) -> list[Method]:
+        """The methods and their teachers: what the pairs must be read for."""
+        return [method for config in self.configs for method in config.involved]
+
+    def has(self, config: FitConfig) -> bool:
+        """Whether exactly this training is part of the contest."""
+        return config in self.configs
+
+    @property
     def methods(self) -> list[Method]:
         """The methods, in the order they were given."""
         return [config.method for config in self.configs]

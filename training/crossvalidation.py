@@ -51,7 +51,7 @@ def cross_validate(
     """
     with workspace(out) as copy:
         on_stage("reading pairs")
-        pairs = load_for(contest.pairs, contest.source, contest.target, contest.methods, copy)
+        pairs = load_for(contest.pairs, contest.source, contest.target, contest.involved, copy)
         splits = identity_folds(pairs, folds, seed)
         for split in splits:  # before anything is trained
             check_learnable(pairs, split.training)

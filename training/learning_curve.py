@@ -58,7 +58,7 @@ def draw_learning_curve(contest: Contest, curve: Curve, out: Path, on_stage: OnS
         on_stage("reading pairs")
         needs_images = Kind.DARKER_FACES in curve.kinds
         pairs = load_for(
-            contest.pairs, contest.source, contest.target, contest.methods, copy / "pairs", images=needs_images
+            contest.pairs, contest.source, contest.target, contest.involved, copy / "pairs", images=needs_images
         )
         other = _read_other(contest, curve, pairs, copy)
         split = split_identities(pairs)
@@ -81,7 +81,7 @@ def draw_learning_curve(contest: Contest, curve: Curve, out: Path, on_stage: OnS
 def _read_other(contest: Contest, curve: Curve, pairs: PairedFeatures, copy: Path) -> PairedFeatures | None:
     if curve.other_domain is None:
         return None
-    other = load_for(curve.other_domain, contest.source, contest.target, contest.methods, copy / "other")
+    other = load_for(curve.other_domain, contest.source, contest.target, contest.involved, copy / "other")
     if other.fingerprint == pairs.fingerprint:
         raise ConfigError(f"{curve.other_domain}: holds the same pairs as {contest.pairs}, held-out ones included")
     return other

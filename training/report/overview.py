@@ -26,6 +26,7 @@ def section(material: Material) -> Section:
         notes=(
             "untranslated compares the source's vectors with the target's gallery as they are, cut or padded to its "
             "dimension: chance. A dash stands where the number of comparisons cannot support a rate.",
+            *(f"{name} is not in the table: {reason}." for name, reason in summary.diverged.items()),
         ),
     )
 

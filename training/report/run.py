@@ -73,6 +73,7 @@ class Summary(_Read):
     abstention: dict[str, Abstention] = Field(default_factory=dict)
     calibration_check: dict[str, dict[str, float]] = Field(default_factory=dict)  # method -> FMR -> observed
     auroc: dict[str, Interval | float] = Field(default_factory=dict)
+    diverged: dict[str, str] = Field(default_factory=dict)  # method -> what became of its training
 
     @property
     def methods(self) -> tuple[str, ...]:

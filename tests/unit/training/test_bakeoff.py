@@ -1,0 +1,54 @@
+"""The bake-off where a method learns nothing, and where one method teaches another."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from contract.manifest import Method
+from tests.unit.training.samples import SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
+from training.bakeoff import PROMOTED, Outcome, run_bakeoff
+from training.config import FitConfig, load_config
+from training.contest import Contest
+from training.errors import DivergedError
+from training.fit import TEACHER
+from training.run_folder import RUNS
+
+DIVERGING = FitConfig(method=Method.FC, iterations=40, batch_rows=8, optimizer="sgd", learning_rate=10.0, momentum=0.99)
+
+
+def hold(tmp_path: Path, *configs: FitConfig) -> tuple[Outcome, list[str]]:
+    """Run a bake-off; returns its outcome and the stages it told."""
+    stages: list[str] = []
+    pairs = write_pairs(tmp_path / "pairs.parquet", sample_columns(identities=24))
+    out = tmp_path / "out"
+    contest = Contest(pairs, SOURCE, TARGET, configs)
+    return run_bakeoff(contest, out, out / PROMOTED, stages.append, lambda _: ignore_iteration), stages
+
+
+def test_a_method_that_diverges_is_reported_and_the_others_are_judged(tmp_path: Path) -> None:
+    outcome, stages = hold(tmp_path, DIVERGING, load_config(Method.AFFINE))
+    summary = json.loads(outcome.summary.read_text())
+    assert (outcome.winner, list(summary["training"])) == (Method.AFFINE, ["affine"])
+    assert list(summary["diverged"]) == ["fc"]
+    assert summary["diverged"]["fc"] in stages
+    assert f"fc is not in the table: {summary['diverged']['fc']}." in outcome.report.read_text()
+
+
+def test_a_bakeoff_of_diverging_methods_alone_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError):
+        hold(tmp_path, DIVERGING)
+
+
+def test_a_contestant_teaches_from_its_own_run(tmp_path: Path) -> None:
+    student = FitConfig(method=Method.DISTILLED, teacher=Method.AFFINE, iterations=2, batch_rows=8)
+    outcome, _ = hold(tmp_path, student, load_config(Method.AFFINE))
+    runs = outcome.summary.parent / RUNS
+    assert (runs / Method.AFFINE / "fit.json").exists()
+    assert not (runs / Method.DISTILLED / TEACHER).exists()
+
+
+def test_a_teacher_with_other_settings_than_the_contestants_is_trained_apart(tmp_path: Path) -> None:
+    student = FitConfig(method=Method.DISTILLED, teacher=Method.AFFINE, iterations=2, batch_rows=8)
+    outcome, _ = hold(tmp_path, student, FitConfig(method=Method.AFFINE, seed=5))
+    assert (outcome.summary.parent / RUNS / Method.DISTILLED / TEACHER / "fit.json").exists()
