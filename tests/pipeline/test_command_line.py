@@ -128,7 +128,6 @@ def test_export_refuses_to_judge_on_other_data(bakeoff: Bakeoff, tmp_path: Path)
         (["--target", SOURCE], ["same feature space"]),
         (["--methods", "affine,magic"], ["magic", "procrustes"]),
         (["--methods", "affine,affine"], ["named twice"]),
-        (["--methods", "distilled"], ["distilled"]),
         (["--pairs", "nowhere.parquet"], ["nowhere.parquet", "no such file"]),
         (["--seed", "-1"], ["seed"]),
     ],
