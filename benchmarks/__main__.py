@@ -6,14 +6,22 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.curves import curves_result
 from benchmarks.directions import directions_result, judge_directions
 from benchmarks.quality import quality_result
-from benchmarks.results import PAGE, render, write
+from benchmarks.results import PAGE, Result, render, write
+from benchmarks.tables import study, tables_result
 from benchmarks.translate import translate_result
 from training.bakeoff import PROMOTED, run_bakeoff
 from training.config import load_configs
 from training.contest import Contest
+from training.learning_curve import Curve, draw_learning_curve
+from training.options import Configs, Methods, Pairs, Source, Target, names_in
 from training.progress import view_progress
+from training.training_sets import Kind
+
+Name = Annotated[str, typer.Option(help="Of the result's file.")]
+Out = Annotated[Path, typer.Option(help="Folder of the trainings; finished and interrupted ones are taken up.")]
 
 app = typer.Typer(help="Measure, and write docs/results and docs/benchmarks.md.")
 
@@ -34,41 +42,78 @@ def page() -> None:
 
 @app.command()
 def quality(
-    pairs: Annotated[Path, typer.Option()],
-    source: Annotated[str, typer.Option()],
-    target: Annotated[str, typer.Option()],
-    out: Annotated[Path, typer.Option(help="The bake-off's folder; finished and interrupted trainings are taken up.")],
-    name: Annotated[str, typer.Option()] = "quality",
-    methods: Annotated[str, typer.Option()] = "r3an,fc,affine,procrustes",
+    pairs: Pairs,
+    source: Source,
+    target: Target,
+    out: Out,
+    name: Name = "quality",
+    methods: Methods = "r3an,fc,affine,procrustes",
+    config: Configs = None,
 ) -> None:
-    """Run the bake-off with the shipped settings and keep its figures."""
-    contest = Contest(pairs, source, target, load_configs(methods.split(","), [], seed=0))
+    """Run the bake-off and keep its figures."""
+    contest = Contest(pairs, source, target, load_configs(names_in(methods), config or [], seed=0))
     with view_progress(as_json=False) as view:
         outcome = run_bakeoff(contest, out, out / PROMOTED, view.stage, view.iterations)
-    # The data's place is the reader's own; the command is otherwise the one that was run.
-    arguments = [
-        f"--pairs {pairs.name}",
-        f"--source {source}",
-        f"--target {target}",
-        f"--name {name}",
-        f"--methods {methods}",
-    ]
-    write(quality_result(name, f"python -m benchmarks quality {' '.join(arguments)} --out DIR", outcome))
-    page()
+    options = {"source": source, "target": target, "name": name, "methods": methods}
+    _publish(quality_result(name, _command("quality", pairs, options, config), outcome))
 
 
 @app.command()
 def directions(
-    pairs: Annotated[Path, typer.Option()],
-    out: Annotated[Path, typer.Option(help="Folder of bake-offs; finished and interrupted trainings are taken up.")],
-    name: Annotated[str, typer.Option()] = "quality-directions",
-    methods: Annotated[str, typer.Option()] = "residual,kernel-ridge,affine,procrustes",
+    pairs: Pairs,
+    out: Out,
+    name: Name = "quality-directions",
+    methods: Methods = "residual,kernel-ridge,affine,procrustes",
+    seeds: Annotated[str, typer.Option(help="Comma-separated.")] = "0",
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Bake-offs at a time, a core each.")] = 1,
 ) -> None:
     """Run a bake-off for every ordered pair of the data's encoders and keep the figures."""
     with view_progress(as_json=False) as view:
-        summaries = judge_directions(pairs, methods.split(","), out, view.stage, view.iterations("a direction"))
-    arguments = f"--pairs {pairs.name} --name {name} --methods {methods}"
-    write(directions_result(name, f"python -m benchmarks directions {arguments} --out DIR", summaries))
+        numbers = [int(seed) for seed in names_in(seeds)]
+        summaries = judge_directions(pairs, names_in(methods), numbers, out, workers, view.counter("bake-offs"))
+    options = {"name": name, "methods": methods, "seeds": seeds}
+    _publish(directions_result(name, _command("directions", pairs, options), summaries))
+
+
+@app.command()
+def tables(pairs: Pairs, source: Source, target: Target, out: Out) -> None:
+    """Train the paper's architectures on one budget, and on another domain; keep its Tables 3, 4 and 6."""
+    with view_progress(as_json=False) as view:
+        studies = study(pairs, source, target, out, view.stage, view.iterations)
+    _publish(tables_result(_command("tables", pairs, {"source": source, "target": target}), studies))
+
+
+@app.command()
+def curves(
+    pairs: Pairs,
+    source: Source,
+    target: Target,
+    out: Out,
+    name: Name = "quality-curves",
+    methods: Methods = "residual,kernel-ridge,affine,fc",
+    rows: Annotated[str, typer.Option(help="Comma-separated.")] = "500,1000,2000,4000",
+    kinds: Annotated[str, typer.Option(help="Comma-separated.")] = "clean,gaussian,half-missing",
+    config: Configs = None,
+) -> None:
+    """Draw learning curves and keep their points."""
+    contest = Contest(pairs, source, target, load_configs(names_in(methods), config or [], seed=0))
+    numbers = tuple(int(number) for number in names_in(rows))
+    curve = Curve(numbers, tuple(Kind(kind) for kind in names_in(kinds)), other_domain=None, seed=0)
+    with view_progress(as_json=False) as view:
+        summary = draw_learning_curve(contest, curve, out, view.stage, view.iterations)
+    options = {"source": source, "target": target, "name": name, "methods": methods, "rows": rows, "kinds": kinds}
+    _publish(curves_result(name, _command("curves", pairs, options, config), summary))
+
+
+def _command(name: str, pairs: Path, options: dict[str, str], configs: list[Path] | None = None) -> str:
+    """The command that was run; the places of data and folders are the reader's own."""
+    arguments = [f"--{option} {value}" for option, value in options.items()]
+    arguments += [f"--config {file}" for file in configs or []]
+    return f"python -m benchmarks {name} --pairs {pairs.name} {' '.join(arguments)} --out DIR"
+
+
+def _publish(result: Result) -> None:
+    write(result)
     page()
 
 

@@ -8,6 +8,10 @@ from training.bakeoff import Outcome
 
 PAPER_CUT = 0.75  # section 5.2: R³AN cuts the error of the plain MLP by 75 %
 PROMOTED_SHARE = 0.97
+STUDENT_LOSS_MAX = 0.003
+CHALLENGERS = ("r3an", "r3an-linear")
+
+Summary = dict[str, Any]
 
 
 def quality_result(name: str, command: str, outcome: Outcome) -> Result:
@@ -19,13 +23,15 @@ def quality_result(name: str, command: str, outcome: Outcome) -> Result:
         "distractors": float(summary["distractors"]),
     }
     for row, identification in summary["identification"].items():
-        figures[f"rank-1, {row}"] = Figure.model_validate(identification["rank_1"])
-        for far, rate in identification["tar_at_far"].items():
-            figures[f"TAR at FAR {far}, {row}"] = Figure.model_validate(rate)
-        for fpir, rate in identification["fnir_at_fpir"].items():
-            figures[f"FNIR at FPIR {fpir}, {row}"] = Figure.model_validate(rate)
+        figures |= _rates(row, identification)
+    for row, identification in summary["gallery_direction"].items():
+        figures[f"rank-1, gallery translated by {row}"] = Figure.model_validate(identification["rank_1"])
     for method, difference in summary["rank_1_behind_winner"].items():
         figures[f"rank-1 of {summary['winner']} minus {method}, paired"] = Figure.model_validate(difference)
+    for challenger in CHALLENGERS:
+        for rival, difference in summary["rank_1_difference"].get(challenger, {}).items():
+            if summary["winner"] not in (challenger, rival):
+                figures[f"rank-1 of {challenger} minus {rival}, paired"] = _difference(difference)
     for method, training in summary["training"].items():
         figures[f"training seconds, {method}"] = float(training["seconds"])
     return Result(
@@ -39,22 +45,36 @@ def quality_result(name: str, command: str, outcome: Outcome) -> Result:
     )
 
 
-def _claims(summary: dict[str, Any]) -> list[Claim]:
-    rank_1 = {row: i["rank_1"]["value"] for row, i in summary["identification"].items()}
-    weaker_native = min(rank_1["source native"], rank_1["target native"])
-    winner = summary["winner"]
-    claims = [
-        claim(
-            f"{winner} (promoted): rank-1 over the weaker native's",
-            rank_1[winner] / weaker_native,
-            ">=",
-            PROMOTED_SHARE,
-        )
-    ]
-    if "r3an" in rank_1:
-        rivals = [m for m in ("fc", "affine", "procrustes") if m in rank_1]
-        claims += [claim(f"r3an: rank-1 minus {m}'s", rank_1["r3an"] - rank_1[m], ">=", 0.0) for m in rivals]
-    if "r3an" in rank_1 and rank_1.get("fc", 1.0) < 1.0:
-        cut = 1 - (1 - rank_1["r3an"]) / (1 - rank_1["fc"])
-        claims.append(claim("r3an: share of fc's rank-1 errors removed (the paper says 0.75)", cut, ">=", PAPER_CUT))
+def _rates(row: str, identification: Summary) -> dict[str, float | Figure]:
+    rates: dict[str, float | Figure] = {f"rank-1, {row}": Figure.model_validate(identification["rank_1"])}
+    for far, rate in identification["tar_at_far"].items():
+        rates[f"TAR at FAR {far}, {row}"] = Figure.model_validate(rate)
+    for fpir, rate in identification["fnir_at_fpir"].items():
+        rates[f"FNIR at FPIR {fpir}, {row}"] = Figure.model_validate(rate)
+    return rates
+
+
+def _difference(difference: dict[str, float]) -> Figure:
+    return Figure(**{key: difference[key] for key in ("value", "low", "high")})
+
+
+def _claims(summary: Summary) -> list[Claim]:
+    rank_1 = {row: judged["rank_1"]["value"] for row, judged in summary["identification"].items()}
+    weaker_native, winner = min(rank_1["source native"], rank_1["target native"]), summary["winner"]
+    of_weaker = f"{winner} (promoted): rank-1 over the weaker native's"
+    claims = [claim(of_weaker, rank_1[winner] / weaker_native, ">=", PROMOTED_SHARE)]
+    for challenger in (name for name in CHALLENGERS if name in rank_1):
+        rivals = [name for name in ("fc", "affine", "procrustes", "residual") if name in rank_1]
+        claims += [
+            claim(f"{challenger}: rank-1 minus {rival}'s", rank_1[challenger] - rank_1[rival], ">=", 0.0)
+            for rival in rivals
+        ]
+        if rank_1.get("fc", 1.0) < rank_1["target native"]:
+            excess = {name: rank_1["target native"] - rank_1[name] for name in (challenger, "fc")}
+            what = f"{challenger}: share removed of fc's errors beyond the target native's (the paper says 0.75)"
+            claims.append(claim(what, 1 - excess[challenger] / excess["fc"], ">=", PAPER_CUT))
+    teacher = summary["training"].get("distilled", {}).get("config", {}).get("teacher")
+    if teacher in rank_1:
+        loss = rank_1[teacher] - rank_1["distilled"]
+        claims.append(claim(f"distilled: rank-1 behind its teacher's ({teacher})", loss, "<=", STUDENT_LOSS_MAX))
     return claims

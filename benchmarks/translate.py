@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import torch
 
-from benchmarks.results import Figure, Result, machine, today
+from benchmarks.results import Claim, Figure, Result, claim, machine, today
 from contract.manifest import MODEL_FILE, Method, Training
 from contract.spaces import FeatureSpace
 from contract.vectors import pack_float32
@@ -22,6 +22,7 @@ from training.models.kernel import Kernel
 
 SOURCE, TARGET = FeatureSpace(id="bench-source-256", dim=256), FeatureSpace(id="bench-target-256", dim=256)
 BATCHES = (1, 64, 512)
+STUDENT_SPEED = 100.0
 ROUNDS = 7
 ROUND_S = 1.0
 TIMEOUT_S = 60.0
@@ -45,8 +46,16 @@ def translate_result(command: str) -> Result:
         machine=machine(),
         seconds=round(time.monotonic() - started_at, 1),
         figures=figures,
-        claims=[],
+        claims=[_student_claim(figures)],
     )
+
+
+def _student_claim(figures: dict[str, float | Figure]) -> Claim:
+    """A student must be so much faster that a teacher of any cost pays."""
+    r3an, student = (figures[f"{method}, batch 64: features/s in process"] for method in ("r3an", "distilled"))
+    assert isinstance(r3an, Figure)  # noqa: S101 - for the type checker
+    assert isinstance(student, Figure)  # noqa: S101 - as above
+    return claim("distilled: features/s at batch 64 over r3an's", student.value / r3an.value, ">=", STUDENT_SPEED)
 
 
 def _measure(method: Method, version: Path, repository: Path, galleries: Path) -> dict[str, float | Figure]:

@@ -1,10 +1,14 @@
 """What is claimed of all directions together: the worst one, and the better half."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.directions import directions_result
+from benchmarks.directions import directions_result, judge_directions
+from benchmarks.results import Figure
+from tests.unit.training.samples import SOURCE, TARGET, sample_columns, write_pairs
 
 
 def summary(source: str, target: str, *, rank_1: float, tar: float, native: float = 0.9) -> dict[str, Any]:
@@ -42,3 +46,22 @@ def test_the_worst_direction_and_the_better_half_are_claimed() -> None:
     assert half.goal == 0.99
     assert result.seconds == 8.0
     assert len(result.figures) == 4 * 2 * 3
+
+
+def test_seeds_are_averaged_between_the_ends_of_their_intervals() -> None:
+    runs = [summary("a", "b", rank_1=rank, tar=0.5) for rank in (0.8, 0.9)]
+    figure = directions_result("quality-x", "command", runs).figures["a to b: rank-1, residual"]
+    assert isinstance(figure, Figure)
+    assert (figure.value, figure.low, figure.high) == pytest.approx((0.85, 0.79, 0.91))
+
+
+def test_finished_bakeoffs_are_taken_up_whatever_the_order_they_end_in(tmp_path: Path) -> None:
+    pairs, told = write_pairs(tmp_path / "pairs.parquet", sample_columns(identities=24)), []
+    judge = partial(judge_directions, pairs, ["affine", "procrustes"], [0, 1], tmp_path / "out", 1)
+    first = judge(lambda *done: told.append(done))
+    summaries = list((tmp_path / "out").rglob("bakeoff.json"))
+    written_at = [file.stat().st_mtime_ns for file in summaries]
+    assert judge(lambda *_: None) == first
+    assert [file.stat().st_mtime_ns for file in summaries] == written_at
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [(run["source"], run["target"]) for run in first] == [(SOURCE, TARGET), (TARGET, SOURCE)] * 2
