@@ -8,6 +8,7 @@ import typer
 
 from benchmarks.curves import curves_result
 from benchmarks.directions import directions_result, judge_directions
+from benchmarks.few_pairs import few_pairs_result, try_few_pairs
 from benchmarks.quality import quality_result
 from benchmarks.results import PAGE, Result, render, write
 from benchmarks.tables import study, tables_result
@@ -15,6 +16,7 @@ from benchmarks.translate import translate_result
 from training.bakeoff import PROMOTED, run_bakeoff
 from training.config import load_configs
 from training.contest import Contest
+from training.errors import ConfigError
 from training.learning_curve import Curve, draw_learning_curve
 from training.options import Configs, Methods, Pairs, Source, Target, names_in
 from training.progress import view_progress
@@ -103,6 +105,18 @@ def curves(
         summary = draw_learning_curve(contest, curve, out, view.stage, view.iterations)
     options = {"source": source, "target": target, "name": name, "methods": methods, "rows": rows, "kinds": kinds}
     _publish(curves_result(name, _command("curves", pairs, options, config), summary))
+
+
+@app.command()
+def few_pairs(pairs: Pairs, source: Source, target: Target, out: Out, name: Name = "quality-few-pairs") -> None:
+    """Let fits of 500, 1,000 and 2,000 pairs choose their method; an empty folder, or the seconds mean nothing."""
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f"{out}: is not empty")
+    with view_progress(as_json=False) as view:
+        view.stage("fitting and judging")
+        trials = try_few_pairs(pairs, source, target, out)
+    options = {"source": source, "target": target, "name": name}
+    _publish(few_pairs_result(name, _command("few-pairs", pairs, options), trials))
 
 
 def _command(name: str, pairs: Path, options: dict[str, str], configs: list[Path] | None = None) -> str:
