@@ -30,11 +30,10 @@ def test_the_overview_shows_the_best_method_first_then_the_natives_and_no_chance
     [
         (("1e-4", "1e-3"), ("1e-3",), "1e-3"),
         (("1e-5", "1e-4", "1e-3"), ("1e-5", "1e-4", "1e-3"), "1e-4"),  # 1e-5 hangs on a handful of pairs
-        (("1e-4",), ("1e-3",), None),
     ],
 )
 def test_verification_is_compared_at_the_strictest_rate_that_says_something_of_all_rows(
-    first: tuple[str, ...], second: tuple[str, ...], far: str | None
+    first: tuple[str, ...], second: tuple[str, ...], far: str
 ) -> None:
     rows = {"a": judgement(0.9, **dict.fromkeys(first, 0.5)), "b": judgement(0.9, **dict.fromkeys(second, 0.5))}
     assert strictest_far({name: Identification.model_validate(row) for name, row in rows.items()}) == far
