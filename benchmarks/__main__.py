@@ -1,6 +1,7 @@
 """`python -m benchmarks`: the short measurements, then the page. Long ones by name."""
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from benchmarks.few_pairs import few_pairs_result, try_few_pairs
 from benchmarks.quality import quality_result
 from benchmarks.results import PAGE, Result, render, write
 from benchmarks.tables import study, tables_result
+from benchmarks.training import Material, paint_material, training_result
 from benchmarks.translate import translate_result
 from training.bakeoff import PROMOTED, run_bakeoff
 from training.config import load_configs
@@ -117,6 +119,20 @@ def few_pairs(pairs: Pairs, source: Source, target: Target, out: Out, name: Name
         trials = try_few_pairs(pairs, source, target, out)
     options = {"source": source, "target": target, "name": name}
     _publish(few_pairs_result(name, _command("few-pairs", pairs, options), trials))
+
+
+@app.command("training")
+def side_by_side(
+    pairs: Annotated[Path | None, typer.Option(help="With images; painted otherwise.")] = None,
+    source: Annotated[str, typer.Option(help="Feature space of PAIRS.")] = "",
+    target: Annotated[str, typer.Option(help="Feature space of PAIRS.")] = "",
+) -> None:
+    """Time training beside a plain Algorithm 1, compare what both learn, and watch memory over a longer file."""
+    options = f" --pairs {pairs.name} --source {source} --target {target}" if pairs else ""
+    with tempfile.TemporaryDirectory() as folder, view_progress(as_json=False) as view:
+        given = Material(pairs, source, target) if pairs else paint_material(Path(folder), view.stage_progress)
+        result = training_result(f"python -m benchmarks training{options}", given, view.stage)
+    _publish(result)
 
 
 def _command(name: str, pairs: Path, options: dict[str, str], configs: list[Path] | None = None) -> str:
