@@ -73,19 +73,6 @@ def paired_differences(
     return {a: {b: _difference(*rates[a], *rates[b]) for b in rates if b != a} for a in rates}
 
 
-def paired_difference(
-    correct_a: NDArray[np.bool_],
-    correct_b: NDArray[np.bool_],
-    identities: Identities,
-    *,
-    bootstrap: int = BOOTSTRAP,
-    seed: int = 0,
-) -> Difference:
-    """A's rate minus B's on the SAME probes [P]."""
-    both = {"a": correct_a, "b": correct_b}
-    return paired_differences(both, identities, bootstrap=bootstrap, seed=seed)["a"]["b"]
-
-
 def _difference(a: float, drawn_a: NDArray[np.float64], b: float, drawn_b: NDArray[np.float64]) -> Difference:
     drawn = drawn_a - drawn_b  # [B]
     low, high = np.percentile(drawn, PERCENTILES)

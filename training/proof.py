@@ -48,10 +48,6 @@ class Stage:
         """Probes in the target space against its gallery."""
         return judge(probes, self.probe_identities, self.target_gallery, self.gallery_identities)
 
-    def hits(self, probes: Features) -> NDArray[np.bool_]:
-        """Which probes [P] find their subject first."""
-        return first_hits(self.compare(probes))
-
     def cmc(self, comparison: Comparison) -> list[float]:
         """Share of probes whose subject is among the first 1 ... 50 gallery subjects."""
         curve = cmc(comparison, min(CMC_RANKS, len(self.gallery_identities)))

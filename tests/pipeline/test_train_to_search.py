@@ -14,7 +14,7 @@ from deploy.redis.start import RedisServer
 from deploy.triton.start import TritonServer
 from tests.pipeline.conftest import SOURCE, TARGET, Bakeoff
 from training.fit import load, load_for, split_identities
-from training.proof import Stage, set_stage
+from training.proof import Stage, first_hits, set_stage
 
 PROBES = 32
 
@@ -83,7 +83,7 @@ def _rank_1(client: httpx.Client, probes: Features, identities: np.ndarray) -> f
 def _offline_rank_1(client: httpx.Client, stage: Stage) -> float:
     body = {"source_model": SOURCE, "target_model": TARGET, "features": stage.raw_probes.tolist()}
     answer = client.post("/translate", json=body).raise_for_status().json()
-    return float(stage.hits(np.asarray(answer["features"], np.float32)).mean())
+    return float(first_hits(stage.compare(np.asarray(answer["features"], np.float32))).mean())
 
 
 def test_the_promoted_version_is_the_winners(bakeoff: Bakeoff) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.bootstrap import PERCENTILES, paired_difference, paired_differences
+from training.bootstrap import PERCENTILES, paired_differences
 
 SUBJECTS, FACES = 200, 4
 IDENTITIES = np.repeat(np.arange(SUBJECTS), FACES).astype(np.int32)
@@ -19,15 +19,15 @@ def answers(seed: int = 0) -> dict[str, np.ndarray]:
 
 def test_the_better_of_two_methods_is_told_from_noise() -> None:
     correct = answers()
-    apart = paired_difference(correct["good"], correct["worst"], IDENTITIES)
+    apart = paired_differences(correct, IDENTITIES)["good"]["worst"]
     assert apart.value == pytest.approx(correct["good"].mean() - correct["worst"].mean())
     assert 0 < apart.low < apart.value < apart.high
     assert apart.share == 1
 
 
-def test_a_method_is_never_ahead_of_itself() -> None:
+def test_of_two_methods_with_the_same_hits_neither_is_ahead() -> None:
     worst = answers()["worst"]
-    same = paired_difference(worst, worst, IDENTITIES)
+    same = paired_differences({"one": worst, "other": worst}, IDENTITIES)["one"]["other"]
     assert (same.low, same.value, same.high, same.share) == (0, 0, 0, 0)
 
 
@@ -47,7 +47,7 @@ def test_difference_and_share_equal_a_bootstrap_that_copies_rows() -> None:
     correct = answers(seed=1)
     few = np.arange(0, 60)  # 15 subjects, so that the share is neither 0 nor 1
     a, b, people = correct["good"][few], correct["near"][few[::-1]], IDENTITIES[few]
-    found = paired_difference(a, b, people, bootstrap=400, seed=5)
+    found = paired_differences({"a": a, "b": b}, people, bootstrap=400, seed=5)["a"]["b"]
     generator = np.random.default_rng(5)
     differences = []
     for _ in range(400):
