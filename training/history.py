@@ -70,6 +70,6 @@ class Recorded:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up a state; one from before histories were kept has none."""
+        self._learner.restore(state)  # first: of a state that it refuses there is no history either
         if "history" in state:
             self.history.restore(state["history"])
-        self._learner.restore(state)

@@ -22,6 +22,8 @@ Losses = dict[str, float]
 OnIteration = Callable[[int, int, Losses], None]  # iterations done, in all, latest losses
 
 STOPS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and how containers and systemd stop a process
+# What reading a damaged checkpoint raises, and what a learner does with a state that is not its own.
+UNFIT = (OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, UnpicklingError)
 
 
 class Learner(Protocol):
@@ -56,7 +58,7 @@ def run_loop(
     Processes that learn together resume from one checkpoint, stop after the same iteration, and the first one writes.
 
     Raises:
-        ConfigError: the checkpoint belongs to another training.
+        ConfigError: the checkpoint belongs to another training, or is damaged or incomplete.
         DivergedError: a loss or a weight is not finite; the checkpoint before it stays.
         KeyboardInterrupt: passed on after the checkpoint is written.
     """
@@ -113,13 +115,15 @@ def _resume(learner: Learner, checkpoint: Path, identity: dict[str, Any]) -> int
         return 0
     try:
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        saved_identity, state, done = dict(saved["identity"]), saved["learner"], int(saved["iterations"])
-    except (OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, UnpicklingError) as error:
-        raise ConfigError(f"{checkpoint} is no whole checkpoint; choose another folder") from error
-    if saved_identity != identity:
-        changed = sorted(key for key in saved_identity | identity if saved_identity.get(key) != identity.get(key))
+        found, done = dict(saved["identity"]), int(saved["iterations"])
+        changed = sorted(key for key in found | identity if found.get(key) != identity.get(key))
+        if not changed:
+            learner.restore(saved["learner"])  # a state that can be read may still not fit
+    except UNFIT as error:
+        reason = "is no whole checkpoint of this training; choose another folder"
+        raise ConfigError(f"{checkpoint} {reason}") from error
+    if changed:
         raise ConfigError(f"{checkpoint} is of another training ({', '.join(changed)} differ); choose another folder")
-    learner.restore(state)
     return done
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.unit.training.samples import make_fit, sample_pairs
-from training.errors import DivergedError
+from training.errors import ConfigError, DivergedError
 from training.history import HISTORY_FILE, POINTS_MAX, History
 from training.loop import Losses
 from training.methods.registry import entry
@@ -99,6 +100,26 @@ def test_a_resumed_training_has_the_history_of_an_undisturbed_one(tmp_path: Path
         histories[name] = json.loads((tmp_path / name / HISTORY_FILE).read_text())
     assert [point["iteration"] for point in histories["whole"]["points"]] == [1, 2, 3, 4, 5, 6]
     assert histories["resumed"] == histories["whole"]
+
+
+@pytest.mark.parametrize("part", ["optimizer", "network", "history"])
+def test_a_checkpoint_that_lacks_a_part_of_its_state_is_refused_and_no_history_is_written(
+    tmp_path: Path, part: str
+) -> None:
+    fit = make_fit(sample_pairs(tmp_path), tmp_path / "checkpoint.pt")
+    entry(fit.config.method).fit(fit)
+    (tmp_path / HISTORY_FILE).unlink()
+    saved = torch.load(fit.checkpoint, weights_only=True)
+    saved["learner"][part] = rename_first(saved["learner"][part])
+    torch.save(saved, fit.checkpoint)
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt is no whole checkpoint of this training"):
+        entry(fit.config.method).fit(fit)
+    assert not (tmp_path / HISTORY_FILE).exists()
+
+
+def rename_first(part: dict[str, Any]) -> dict[str, Any]:
+    first, *others = part
+    return {"renamed": part[first]} | {name: part[name] for name in others}
 
 
 def stop_after_three(done: int, *_: object) -> None:

@@ -111,6 +111,13 @@ def test_a_broken_checkpoint_is_refused_by_name(tmp_path: Path, content: bytes) 
         run(Counting(), tmp_path / "c.pt")
 
 
+@pytest.mark.parametrize("state", [{}, {"renamed": 1}, 7, None, [1]])
+def test_a_checkpoint_whose_state_the_learner_cannot_take_up_is_refused_by_name(tmp_path: Path, state: object) -> None:
+    torch.save({"identity": IDENTITY, "iterations": 3, "learner": state}, tmp_path / "c.pt")
+    with pytest.raises(ConfigError, match=r"c\.pt is no whole checkpoint of this training; choose another folder"):
+        run(Counting(), tmp_path / "c.pt")
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_the_callers_handlers_are_back_after_the_loop(tmp_path: Path, stop: signal.Signals) -> None:
     before = signal.getsignal(stop)
