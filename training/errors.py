@@ -3,7 +3,7 @@
 TrainingError
  ├─ DataError      a file, column or row that cannot be used
  ├─ ConfigError    a setting that is unknown or out of range
- ├─ DivergedError  the optimisation left the finite numbers
+ ├─ DivergedError  the optimisation left the finite numbers, or learned nothing
  ├─ ExportError    the exported module is not the trained one
  └─ ProcessError   one of several training processes ended early
 """
@@ -30,7 +30,10 @@ class ConfigError(TrainingError):
 
 
 class DivergedError(TrainingError):
-    """A loss or a weight is no longer finite; the last good checkpoint stays."""
+    """A loss or a weight is no longer finite, or a training ended no nearer than the mean of all targets is.
+
+    The last checkpoint with finite weights stays.
+    """
 
 
 class ExportError(TrainingError):
