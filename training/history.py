@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from training.loop import Learner, Losses
+from training.workspace import write_atomically
 
 HISTORY_FILE = "history.json"
 POINTS_MAX = 1000
@@ -46,9 +47,7 @@ class History:
 
     def write(self, file: Path) -> None:
         """Write the points as JSON, atomically."""
-        staged = file.with_name(f".{file.name}")
-        staged.write_text(json.dumps({"stretch": self._stretch, "points": self.points}) + "\n", encoding="utf-8")
-        staged.replace(file)
+        write_atomically(file, json.dumps({"stretch": self._stretch, "points": self.points}) + "\n")
 
 
 class Recorded:

@@ -37,8 +37,8 @@ def workspace(out: Path) -> Iterator[Path]:
             yield Path(copy)
 
 
-def write_atomically(file: Path, text: str) -> None:
-    """Write a file whole or not at all, so that a reader never sees half of it."""
+def write_atomically(file: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all, text as UTF-8, so that a reader never sees half of it."""
     staged = file.with_name(f".{file.name}")
-    staged.write_text(text, encoding="utf-8")
+    staged.write_bytes(content.encode() if isinstance(content, str) else content)
     staged.replace(file)

@@ -20,6 +20,7 @@ from training.report.run import Run
 from training.report.style import styled
 from training.report.trials import all_trials
 from training.run_folder import REPORT_FILE
+from training.workspace import write_atomically
 
 
 def make_sections(material: Material) -> list[Section]:
@@ -46,7 +47,7 @@ def make_sections(material: Material) -> list[Section]:
 def write_page(run: Run, evidence: Evidence | None, file: Path) -> None:
     """Write the HTML file alone."""
     sections = make_sections(Material(run, evidence))
-    _write(file, render(run.summary, sections).encode())
+    write_atomically(file, render(run.summary, sections))
 
 
 def write_report(run: Run, evidence: Evidence | None, out: Path) -> list[Path]:
@@ -58,11 +59,5 @@ def write_report(run: Run, evidence: Evidence | None, out: Path) -> list[Path]:
     files = {out / REPORT_FILE: render(run.summary, sections).encode()}
     files |= {out / f"{picture.name}.png": picture.png for section in sections for picture in section.pictures}
     for file, content in files.items():
-        _write(file, content)
+        write_atomically(file, content)
     return list(files)
-
-
-def _write(file: Path, content: bytes) -> None:
-    staged = file.with_name(f".{file.name}")
-    staged.write_bytes(content)
-    staged.replace(file)

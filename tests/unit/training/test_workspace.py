@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.errors import ConfigError
-from training.workspace import workspace
+from training.workspace import workspace, write_atomically
 
 
 def test_the_copy_of_the_data_is_gone_after_the_run_however_it_ends(tmp_path: Path) -> None:
@@ -37,3 +37,21 @@ def test_a_second_run_in_the_folder_is_refused_until_the_first_ends(tmp_path: Pa
         assert copy.exists()
     with workspace(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("content", ["ä\n", b"\x89PNG\r\n"])
+def test_a_file_appears_whole_byte_for_byte_and_nothing_beside_it(tmp_path: Path, content: str | bytes) -> None:
+    file = tmp_path / "file"
+    file.write_text("before")
+    write_atomically(file, content)
+    assert file.read_bytes() == (content if isinstance(content, bytes) else content.encode("utf-8"))
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("before")
+    (tmp_path / ".file").mkdir()  # in the way of what is staged
+    with pytest.raises(OSError, match="directory"):
+        write_atomically(file, "after")
+    assert file.read_text() == "before"
