@@ -211,7 +211,7 @@ def _summary(
         "target": contest.target,
         "winner": str(winner),
         "probes": len(stage.probe_identities),
-        "gallery_subjects": len(stage.gallery_identities),
+        "gallery_subjects": cards[winner].gallery_subjects,
         "distractors": stage.distractors,
         "training": {str(m): e.fitted.training.model_dump(mode="json") for m, e in entrants.items()},
         "identification": {name: row.model_dump(mode="json") for name, row in rows.items()},

@@ -27,6 +27,14 @@ def identity_groups(identities: Identities) -> tuple[Rows, int]:
     return groups, len(values)
 
 
+def count_subjects(identities: Identities) -> int:
+    """Subjects of a gallery [G]: each known identity, and each face of identity -1, of whom nobody knows who it is.
+
+    This is what `gallery_subjects` means wherever it is written: how many people a probe may be taken for.
+    """
+    return identity_groups(identities)[1]
+
+
 def resamples(count: int, bootstrap: int, seed: int) -> Iterator[Counts]:
     """How often each of `count` identities is drawn, [b, count] at a time until `bootstrap` resamples are out."""
     generator = np.random.default_rng(seed)

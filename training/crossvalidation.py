@@ -9,7 +9,7 @@ import numpy as np
 
 from contract.manifest import Training
 from contract.vectors import Features
-from training.bootstrap import paired_differences
+from training.bootstrap import count_subjects, paired_differences
 from training.comparison import Comparison, compare, pool
 from training.contest import Contest, OnMethod, OnStage
 from training.fit import Split, fit_pairs, identity_folds, load_for
@@ -100,7 +100,7 @@ def _judge_fold(
 def _summary(stage: Stage, training: dict[str, Training], comparisons: dict[str, Comparison]) -> Json:
     return {
         "probes": len(stage.probe_identities),
-        "gallery_subjects": len(np.unique(stage.gallery_identities)),
+        "gallery_subjects": count_subjects(stage.gallery_identities),
         "distractors": stage.distractors,
         "training": {name: facts.model_dump(mode="json") for name, facts in training.items()},
         "identification": _identification(comparisons),

@@ -15,6 +15,7 @@ from contract.manifest import MODEL_FILE, TranslatorManifest, read_manifest
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, check_features
 from training import columns
+from training.bootstrap import count_subjects
 from training.columns import DISTRACTOR, IDENTITY, IMAGE_ID
 from training.errors import DataError
 from training.identification import FARS, FPIRS, judge
@@ -70,7 +71,7 @@ def evaluate(version_dir: Path, probes: Path, gallery: Path) -> dict[str, Any]:
             "target": target.id,
             "probes": len(shown),
             "gallery": len(enrolled),
-            "gallery_subjects": len(np.unique(enrolled.known)),
+            "gallery_subjects": count_subjects(enrolled.identities),
             "distractors": int((~np.isin(enrolled.identities, shown.known)).sum()),
             "translated": _judge(shown, translated, enrolled, target.id),
             "source_native": natives.get(source.id),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.bootstrap import count_subjects
 from training.contest import Contest, OnMethod, OnStage
 from training.errors import ConfigError
 from training.fit import fit_pairs, load_for, split_identities
@@ -121,7 +122,7 @@ def _summary(contest: Contest, curve: Curve, pairs: PairedFeatures, stage: Stage
         "seed": curve.seed,
         "data_fingerprint": pairs.fingerprint,
         "probes": len(stage.probe_identities),
-        "gallery_subjects": len(stage.gallery_identities),
+        "gallery_subjects": count_subjects(stage.gallery_identities),
         "distractors": stage.distractors,
         "natives": {
             "source native": natives.source.model_dump(mode="json"),

@@ -9,6 +9,7 @@ from contract.calibration import Calibration
 from contract.confidence import ConfidenceModel
 from contract.manifest import Identification, Quality
 from contract.vectors import Features, l2_normalize
+from training.bootstrap import count_subjects
 from training.calibration import calibrate
 from training.comparison import Comparison, compare
 from training.confidence import fit_confidence
@@ -135,7 +136,7 @@ def quality(stage: Stage, natives: Natives, proof: Proof, baselines: dict[str, I
     """The manifest's card: the translator beside both natives and its rivals."""
     return Quality(
         probes=len(stage.probe_identities),
-        gallery_subjects=len(np.unique(stage.gallery_identities)),
+        gallery_subjects=count_subjects(stage.gallery_identities),
         distractors=stage.distractors,
         translated=proof.identification,
         source_native=natives.source,

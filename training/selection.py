@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from contract.manifest import Identification, Method, Quality
 from contract.vectors import Features, l2_normalize
+from training.bootstrap import count_subjects
 from training.calibration import Search, calibrate_pooled
 from training.config import FitConfig, load_config
 from training.expectation import Expectation, write_expectation
@@ -166,7 +167,7 @@ def _expect(choice: _Choice, tried: list[_Tried], best: _Tried, facts: FittedFac
         folds=FOLDS,
         sought="same photo" if choice.same_photo else "second face",
         probes=choice.probes,
-        gallery_subjects=len(np.unique(choice.largest.gallery_identities)),
+        gallery_subjects=count_subjects(choice.largest.gallery_identities),
         losses={attempt.config.method: attempt.loss for attempt in tried},
         identification=rows,
         quality=None if natives is None else _quality(choice, winner, judged, natives),
@@ -185,7 +186,7 @@ def _quality(
     return Quality(
         folds=FOLDS,
         probes=choice.probes,
-        gallery_subjects=len(np.unique(choice.largest.gallery_identities)),
+        gallery_subjects=count_subjects(choice.largest.gallery_identities),
         distractors=choice.largest.distractors,
         translated=judged[winner],
         source_native=natives[0],

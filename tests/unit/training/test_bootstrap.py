@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.bootstrap import PERCENTILES, paired_differences
+from training.bootstrap import PERCENTILES, count_subjects, paired_differences
 
 SUBJECTS, FACES = 200, 4
 IDENTITIES = np.repeat(np.arange(SUBJECTS), FACES).astype(np.int32)
@@ -57,3 +57,8 @@ def test_difference_and_share_equal_a_bootstrap_that_copies_rows() -> None:
     ahead = sum(difference > 1e-9 for difference in differences) / 400
     assert found.share == pytest.approx(ahead)
     assert 0 < ahead < 1
+
+
+@pytest.mark.parametrize(("identities", "subjects"), [([7, 7, 9], 2), ([7, -1, -1], 3), ([-1], 1)])
+def test_each_face_of_nobody_known_is_a_subject_of_its_own(identities: list[int], subjects: int) -> None:
+    assert count_subjects(np.asarray(identities, np.int32)) == subjects

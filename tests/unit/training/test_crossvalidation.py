@@ -116,6 +116,7 @@ def test_distractors_stand_in_every_folds_gallery(contest: Contest, tmp_path: Pa
     file = write_pairs(tmp_path / "pairs.parquet", columns)
     found = run(Contest(file, SOURCE, TARGET, contest.configs[:1]), tmp_path / "out")
     assert [fold["distractors"] for fold in found["per_fold"]] == [20] * FOLDS
+    assert [fold["gallery_subjects"] - 20 for fold in found["per_fold"]] == [14, 13, 13], "40 known people"
 
 
 def test_run_again_it_takes_up_what_is_there(summary: dict[str, Any], contest: Contest, folder: Path) -> None:

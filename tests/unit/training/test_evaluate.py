@@ -73,7 +73,7 @@ def test_translated_and_native_probes_are_judged_as_by_hand(translator: Path, pr
     assert found["source_native"] == by_hand(shown[0][:SUBJECTS], names, enrolled[0], owners)
     assert 0.2 < found["translated"]["rank_1"]["value"] < found["source_native"]["rank_1"]["value"]
     counts = {key: found[key] for key in ("probes", "gallery", "gallery_subjects", "distractors")}
-    assert counts == {"probes": 40, "gallery": 70, "gallery_subjects": 40, "distractors": 30}
+    assert counts == {"probes": 40, "gallery": 70, "gallery_subjects": 70, "distractors": 30}
     assert (found["translator"], found["version"], found["method"]) == ("source-24--target-16", 1, "affine")
 
 
@@ -144,7 +144,7 @@ def test_a_gallery_of_one_subject_is_refused(translator: Path, tmp_path: Path, p
 def test_one_subject_among_distractors_is_judged(translator: Path, tmp_path: Path, probes: Path) -> None:
     watched = write(tmp_path / "g.parquet", np.asarray([7, -1, -1, -1]), target_16=faces(2)[1][7:11])
     found = evaluate(translator, probes, watched)
-    assert (found["gallery_subjects"], found["distractors"]) == (1, 3)
+    assert (found["gallery_subjects"], found["distractors"]) == (4, 3)
 
 
 def test_a_folder_of_files_is_one_gallery(translator: Path, tmp_path: Path, probes: Path, gallery: Path) -> None:

@@ -11,8 +11,8 @@ from tests.unit.training.samples import SOURCE, TARGET, ignore_iteration, sample
 from training.config import FitConfig
 from training.fit import Split, fit_pairs, split_identities
 from training.models.translator import Translator
-from training.pairs import PairedFeatures, read_pairs
-from training.proof import Stage, judge_gallery_direction, prove, set_stage
+from training.pairs import DISTRACTOR, PairedFeatures, read_pairs
+from training.proof import Stage, judge_gallery_direction, judge_natives, prove, quality, set_stage
 
 Scene = tuple[Translator, Stage]
 
@@ -56,6 +56,16 @@ def test_in_the_gallery_direction_the_gallery_is_translated_and_probes_are_nativ
     found = judge_gallery_direction(translator, stage)
     assert found.rank_1.value == pytest.approx(expected)
     assert prove(translator, stage).gallery_direction == found
+
+
+def test_the_card_counts_each_face_of_nobody_known_as_a_subject(pairs: PairedFeatures, tmp_path: Path) -> None:
+    pairs.identities[-5:] = DISTRACTOR
+    split = split_identities(pairs)
+    stage = set_stage(pairs, split, SOURCE, TARGET)
+    proof = prove(translator_of(pairs, split, tmp_path), stage)
+    card = quality(stage, judge_natives(stage), proof, {})
+    assert card.gallery_subjects == len(stage.gallery_identities)
+    assert (stage.gallery_identities == DISTRACTOR).sum() == 5
 
 
 def test_the_two_directions_are_judged_apart(scene: Scene) -> None:

@@ -81,6 +81,8 @@ def test_the_method_that_confuses_strangers_least_is_trained_on_everybody_but_di
     assert expectation.winner in (Method.AFFINE, Method.PROCRUSTES), "the samples' map is linear"
     assert facts.training.rows_sha256 == rows_sha256(np.flatnonzero(identities != DISTRACTOR))
     assert load(tmp_path / "out")[1] == facts
+    assert expectation.quality is not None
+    assert expectation.gallery_subjects == expectation.quality.gallery_subjects == IDENTITIES // FOLDS + 3
 
 
 def test_the_expectation_lies_beside_the_fit_with_intervals_rivals_and_both_natives(tmp_path: Path) -> None:
