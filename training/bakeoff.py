@@ -10,12 +10,13 @@ from contract.calibration import Calibration
 from contract.confidence import ConfidenceModel
 from contract.manifest import Identification, Method, Quality
 from training.bootstrap import Difference, paired_differences
-from training.config import FitConfig, load_config
+from training.config import FitConfig
 from training.contest import Contest, OnMethod, OnStage
 from training.errors import DivergedError
 from training.export import Facts, export_translator, newest_with
 from training.fit import FittedFacts, Split, fit_pairs, load_for, split_identities
 from training.hardware import PLAIN, Hardware
+from training.lessons import Lesson, shipped_lesson
 from training.models.translator import Translator
 from training.pairs import PairedFeatures
 from training.preflight import check_judgeable, check_learnable
@@ -112,7 +113,7 @@ def _train_all(
     diverged: dict[Method, str] = {}
     for config in contest.configs:
         on_stage(f"training {config.method}")
-        how = (out / RUNS / config.method, on_method(config.method), hardware, _teacher_dir(contest, config, out))
+        how = (out / RUNS / config.method, on_method(config.method), hardware, _lesson(contest, config, out))
         try:
             fitted = fit_pairs(pairs, split.training, contest.source, contest.target, config, *how)
         except DivergedError as error:  # a result like others (Table 3's Arch7); the rest is judged without it
@@ -126,11 +127,12 @@ def _train_all(
     return entrants, diverged
 
 
-def _teacher_dir(contest: Contest, config: FitConfig, out: Path) -> Path | None:
-    """Where a method's teacher is trained anyway, if it is one of the contestants as it is shipped."""
-    if config.teacher is None or not contest.has(load_config(config.teacher, seed=config.seed)):
+def _lesson(contest: Contest, config: FitConfig, out: Path) -> Lesson | None:
+    """A teacher that is one of the contestants as it is shipped is trained once, in its own run."""
+    if config.teacher is None:
         return None
-    return out / RUNS / config.teacher
+    lesson = shipped_lesson(config, out / RUNS / config.teacher)
+    return lesson if lesson is not None and contest.has(lesson.settings) else None
 
 
 @dataclass(frozen=True, slots=True)

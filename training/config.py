@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from contract.manifest import Method
 from training.errors import ConfigError
 
+REAL_ROWS_MIN = 2  # of a batch: batch norm compares
+LEARN_FROM_TEACHERS = frozenset(m for m in Method if m.startswith(("r3an", "arch", "distilled")))
+
 
 class FitConfig(BaseModel):
     """How a method is trained. The closed-form methods read `method` and `seed` alone."""
@@ -61,8 +64,20 @@ class FitConfig(BaseModel):
             raise ValueError("all four weights are zero, which leaves nothing to learn")
         if not self.regression_weight and self.face_losses_interval > 1:
             raise ValueError("without a regression weight, face_losses_interval leaves iterations nothing to learn")
-        if self.teacher is not None and self.teacher == self.method:
+        return self
+
+    @model_validator(mode="after")
+    def _teaching_makes_sense(self) -> "FitConfig":
+        if self.teacher is None:
+            if self.method is Method.DISTILLED:
+                raise ValueError("distilled needs a teacher")
+            return self
+        if self.teacher == self.method:
             raise ValueError("a method cannot be its own teacher")
+        if self.method not in LEARN_FROM_TEACHERS:
+            raise ValueError(f"{self.method} does not learn from a teacher")
+        if self.batch_rows - self.interpolated_rows < REAL_ROWS_MIN:
+            raise ValueError(f"teacher_share leaves fewer than {REAL_ROWS_MIN} rows of a batch to real pairs")
         return self
 
     @property
@@ -116,7 +131,10 @@ def load_configs(methods: list[str], files: list[Path], *, seed: int) -> tuple[F
     unknown = [name for name in methods if name not in list(Method)]
     if unknown:
         raise ConfigError(f"no method {unknown[0]!r}; there are {', '.join(Method)}")
-    file_of = {_method_of(file): file for file in files}
+    file_of: dict[str, Path] = {}
+    for file in files:
+        if (earlier := file_of.setdefault(_method_of(file), file)) != file:
+            raise ConfigError(f"{file}: is for the same method as {earlier}")
     stray = [file for method, file in file_of.items() if method not in methods]
     if stray:
         raise ConfigError(f"{stray[0]}: is for none of {', '.join(methods)}")

@@ -1,9 +1,6 @@
 """One fit on disk: train on some identities, set the others aside, leave weights and facts in a folder."""
 
-import hashlib
 import json
-import math
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,18 +10,21 @@ import torch
 
 from contract.manifest import Method, Training
 from contract.spaces import FeatureSpace
-from training.config import FitConfig, load_config
+from training.config import FitConfig
 from training.errors import ConfigError, DataError, TrainingError
 from training.export import software_versions
-from training.hardware import PLAIN, Hardware
+from training.hardware import PLAIN, PRECISION, Hardware, Precision
+from training.lessons import TEACHER, Lesson, facts_of, shipped_lesson
 from training.loop import OnIteration
 from training.methods.base import Fit, Rows, rows_sha256
 from training.methods.registry import empty_translator, entry
 from training.models.translator import Translator
 from training.pairs import DISTRACTOR, IDENTITY, OnRows, PairedFeatures, read_pairs
+from training.stopwatch import Stopwatch, read_seconds
+from training.workspace import write_atomically
 
 WEIGHTS_FILE, FACTS_FILE, CHECKPOINT_FILE = "translator.pt", "fit.json", "checkpoint.pt"
-SECONDS_FILE, TEACHER = "seconds.json", "teacher"
+SECONDS_FILE = "seconds.json"
 HELD_OUT_SHARE = 0.4
 SPLIT_SEED = 0  # one split for all methods and seeds of a data set, so that results compare
 
@@ -105,34 +105,40 @@ def fit_pairs(
     out: Path,
     on_iteration: OnIteration,
     hardware: Hardware = PLAIN,
-    teacher_dir: Path | None = None,
+    lesson: Lesson | None = None,
 ) -> tuple[Translator, FittedFacts]:
     """Train one method, or take up the finished or interrupted training that lies in `out`.
 
     A finished fit of the same facts stays as it is, with the seconds it took. A teacher that the configuration asks
-    for is trained first, in `teacher_dir` or else within `out`; the seconds are those of both.
+    for is trained first, by `lesson` or else as it is shipped, within `out`; the seconds are those of both.
 
     Raises:
-        TrainingError: bad data, a checkpoint of another training, damaged seconds of earlier runs, or divergence.
+        TrainingError: bad data, another training in `out`, damaged seconds of earlier runs, or divergence.
     """
     out.mkdir(parents=True, exist_ok=True)
+    lesson = lesson or shipped_lesson(config, out / TEACHER)
     fit = Fit(pairs, rows, source, target, config, out / CHECKPOINT_FILE, on_iteration)
-    facts = _facts(fit)
-    finished = _load_if(facts, out)
+    facts = _facts(fit, hardware, lesson)
+    finished = _finished(facts, out)
     if finished is not None:
         return finished
-    before_s = _seconds_before(out)
-    if config.teacher is not None:
-        settings, folder = load_config(config.teacher, seed=config.seed), teacher_dir or out / TEACHER
-        teacher, taught = fit_pairs(pairs, rows, source, target, settings, folder, on_iteration, hardware)
+    is_iterative = not entry(config.method).closed_form
+    if is_iterative and hardware != PLAIN:
+        from training.processes import check_batches  # noqa: PLC0415 - Fabric takes a second to load
+
+        check_batches(hardware, config, len(rows))  # here, so that a refusal does not wait for a teacher
+    is_begun = is_iterative and (out / CHECKPOINT_FILE).exists()
+    before_s = (read_seconds(out / SECONDS_FILE) if is_begun else None) or 0.0
+    if lesson is not None:
+        how = (lesson.folder, on_iteration, hardware, lesson.lesson)
+        teacher, taught = fit_pairs(pairs, rows, source, target, lesson.settings, *how)
         fit, before_s = replace(fit, teacher=teacher), before_s or taught.training.seconds
-    started_at = time.monotonic()
+    stopwatch = Stopwatch(out / SECONDS_FILE, before_s, config.checkpoint_interval_s)
     try:
-        translator = _train(fit, hardware)
+        translator = _train(replace(fit, on_iteration=stopwatch.watch(on_iteration)), hardware)
     finally:
-        seconds = before_s + time.monotonic() - started_at
-        _write_atomically(out / SECONDS_FILE, json.dumps(seconds))
-    facts = _with_seconds(facts, round(seconds, 3))
+        stopwatch.keep()
+    facts = _with_seconds(facts, round(stopwatch.seconds, 3))
     save(translator, facts, out)
     return translator, facts
 
@@ -146,17 +152,18 @@ def _train(fit: Fit, hardware: Hardware) -> Translator:
     return fit_on_devices(fit, hardware)
 
 
-def _facts(fit: Fit) -> FittedFacts:
+def _facts(fit: Fit, hardware: Hardware, lesson: Lesson | None) -> FittedFacts:
     """What is known of a fit before it is made: all but the seconds."""
+    is_mixed = hardware.precision is not Precision.FULL and not entry(fit.config.method).closed_form
     training = Training(
         data_fingerprint=fit.pairs.fingerprint,
         rows=len(fit.rows),
         identities=len(np.unique(fit.pairs.identities[fit.rows])),
         rows_sha256=rows_sha256(fit.rows),
-        config=fit.config.facts(),
+        config=facts_of(fit.config, lesson),
         seed=fit.config.seed,
         seconds=0.0,
-        software=software_versions(),
+        software=software_versions() | ({PRECISION: str(hardware.precision)} if is_mixed else {}),
     )
     return FittedFacts(
         method=fit.config.method,
@@ -170,12 +177,18 @@ def _with_seconds(facts: FittedFacts, seconds: float) -> FittedFacts:
     return replace(facts, training=facts.training.model_copy(update={"seconds": seconds}))
 
 
-def _load_if(facts: FittedFacts, out: Path) -> tuple[Translator, FittedFacts] | None:
-    """The finished fit in `out`, if its facts are these, whatever seconds it took."""
+def _finished(facts: FittedFacts, out: Path) -> tuple[Translator, FittedFacts] | None:
+    """The finished fit in `out`, if its facts are these, whatever seconds it took.
+
+    Raises:
+        ConfigError: a finished fit of another method lies there, which nobody asked to lose.
+    """
     try:
         translator, found = load(out)
     except TrainingError:  # nothing, a part or a damaged one: to be fitted
         return None
+    if found.method != facts.method:
+        raise ConfigError(f"{out} holds a finished fit of {found.method}; choose another folder")
     return (translator, found) if _with_seconds(found, 0.0) == facts else None
 
 
@@ -188,19 +201,7 @@ def save(translator: Translator, facts: FittedFacts, out: Path) -> None:
     values = asdict(facts) | {
         key: getattr(facts, key).model_dump(mode="json") for key in ("source", "target", "training")
     }
-    _write_atomically(out / FACTS_FILE, json.dumps(values, indent=2) + "\n")
-
-
-def weights_sha256(translator: Translator) -> str:
-    """Hex sha256 over names, shapes and bytes of all weights, in name order: equal weights, equal hash.
-
-    That of `model.pt` differs each time, as TorchScript numbers what it traces.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(translator.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    write_atomically(out / FACTS_FILE, json.dumps(values, indent=2) + "\n")
 
 
 def load(out: Path) -> tuple[Translator, FittedFacts]:
@@ -218,27 +219,3 @@ def load(out: Path) -> tuple[Translator, FittedFacts]:
     except (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, UnpicklingError) as error:
         raise DataError(str(out), f"no finished fit ({FACTS_FILE} and {WEIGHTS_FILE})") from error
     return translator.eval(), facts
-
-
-def _seconds_before(out: Path) -> float:
-    """Seconds that earlier runs trained; without a checkpoint of theirs to go on from, none. Raises ConfigError.
-
-    A damaged file is not taken for zero: the seconds are published in the manifest, where they would silently be
-    untrue. Nothing is lost by the refusal, as it comes before training and the checkpoint stays.
-    """
-    file = out / SECONDS_FILE
-    if not file.exists() or not (out / CHECKPOINT_FILE).exists():
-        return 0.0
-    try:
-        seconds = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:  # neither JSON nor UTF-8
-        seconds = None
-    if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
-        raise ConfigError(f"{file}: is no number of seconds; delete it to go on and count from zero")
-    return float(seconds)
-
-
-def _write_atomically(file: Path, text: str) -> None:
-    staged = file.with_name(f".{file.name}")
-    staged.write_text(text, encoding="utf-8")
-    staged.replace(file)

@@ -25,6 +25,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from numpy.typing import NDArray
 
+from training.config import FitConfig
 from training.errors import ConfigError, ProcessError, TrainingError
 from training.hardware import Hardware, Precision
 from training.loop import STOPS
@@ -41,15 +42,18 @@ def fit_on_devices(fit: Fit, hardware: Hardware) -> Translator:
     """Train on the devices up to the last checkpoint, then make the translator of it alone.
 
     Raises:
-        TrainingError: as without devices, hardware that is not there, or a process that ended early.
+        TrainingError: as without devices, or a process that ended early.
     """
-    interpolated = fit.config.interpolated_rows
-    for rows in (min(fit.config.batch_rows - interpolated, len(fit.rows)), interpolated):
-        check_hardware(hardware, rows)
     method = entry(fit.config.method).fit
     with _companions(fit, hardware), _place(0, hardware) as parallel:
         method(replace(fit, parallel=parallel))
     return method(fit)
+
+
+def check_batches(hardware: Hardware, config: FitConfig, rows: int) -> None:
+    """Check the hardware for batches of `rows` training rows and interpolated ones. Raises as `check_hardware`."""
+    for batch_rows in (min(config.batch_rows - config.interpolated_rows, rows), config.interpolated_rows):
+        check_hardware(hardware, batch_rows)
 
 
 def check_hardware(hardware: Hardware, batch_rows: int) -> None:

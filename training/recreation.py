@@ -11,10 +11,12 @@ from contract.proof import proof_features
 from training.config import FitConfig
 from training.errors import ConfigError, DataError
 from training.export import software_versions
-from training.fit import FittedFacts, fit_pairs, load_for, split_identities, weights_sha256
+from training.fit import FittedFacts, fit_pairs, load_for, split_identities
+from training.hardware import PRECISION, Hardware, Precision
+from training.lessons import TEACHER, Lesson, read_facts
 from training.loop import OnIteration
 from training.methods.base import Rows, rows_sha256
-from training.models.translator import Translator, translate
+from training.models.translator import Translator, translate, weights_sha256
 from training.pairs import DISTRACTOR, OnRows, PairedFeatures
 from training.workspace import workspace
 
@@ -29,8 +31,8 @@ class Recreated:
     changed_software: str  # which versions differ, in words; empty where none does
 
 
-def read_recipe(file: Path) -> tuple[TranslatorManifest, FitConfig]:
-    """A manifest and the configuration in it; no weights are needed beside it.
+def read_recipe(file: Path, out: Path) -> tuple[TranslatorManifest, FitConfig, Lesson | None]:
+    """A manifest, the configuration in it, and its teacher's, to be fitted within `out`; no weights are needed.
 
     Raises:
         ConfigError: no manifest, or a configuration that no longer parses.
@@ -44,12 +46,12 @@ def read_recipe(file: Path) -> tuple[TranslatorManifest, FitConfig]:
     except ValidationError as error:
         raise ConfigError(f"{file}: no manifest: {_first(error)}") from error
     try:
-        config = FitConfig.model_validate(manifest.training.config)
+        config, lesson = read_facts(manifest.training.config, out / TEACHER)
     except ValidationError as error:
         raise ConfigError(f"{file}: training.config no longer parses: {_first(error)}") from error
     if (config.method, config.seed) != (manifest.method, manifest.training.seed):
         raise ConfigError(f"{file}: training.config contradicts the manifest's method or seed")
-    return manifest, config
+    return manifest, config, lesson
 
 
 def recreate(file: Path, pairs_path: Path, out: Path, on_rows: OnRows, on_iteration: OnIteration) -> Recreated:
@@ -58,20 +60,29 @@ def recreate(file: Path, pairs_path: Path, out: Path, on_rows: OnRows, on_iterat
     Raises:
         TrainingError: an unusable manifest, or pairs other than those it names.
     """
-    manifest, config = read_recipe(file)
+    manifest, config, lesson = read_recipe(file, out)
     source, target = manifest.source, manifest.target
     with workspace(out) as copy:
         pairs = load_for(pairs_path, source.id, target.id, config.involved, copy, on_rows)
         if pairs.fingerprint != manifest.training.data_fingerprint:
             raise DataError(str(pairs_path), f"is not the data that {file} was trained on; its fingerprint differs")
         rows = _rows_of(pairs, manifest.training, file)
-        translator, facts = fit_pairs(pairs, rows, source.id, target.id, config, out, on_iteration)
+        how = (config, out, on_iteration, _hardware(manifest.training.software, file), lesson)
+        translator, facts = fit_pairs(pairs, rows, source.id, target.id, *how)
     return Recreated(
         facts=facts,
         weights_sha256=weights_sha256(translator),
         proof_max_abs_difference=_difference(translator, manifest),
         changed_software=_changed(manifest.training.software),
     )
+
+
+def _hardware(software: dict[str, str], file: Path) -> Hardware:
+    """The precision that is recorded; the number of devices does not matter. Raises ConfigError."""
+    try:
+        return Hardware(precision=Precision(software.get(PRECISION, Precision.FULL)))
+    except ValueError as error:
+        raise ConfigError(f"{file}: training.software names an unknown precision") from error
 
 
 def _rows_of(pairs: PairedFeatures, training: Training, file: Path) -> Rows:
@@ -93,7 +104,7 @@ def _difference(translator: Translator, manifest: TranslatorManifest) -> float |
 
 
 def _changed(recorded: dict[str, str]) -> str:
-    now = software_versions()
+    now = software_versions() | ({PRECISION: recorded[PRECISION]} if PRECISION in recorded else {})
     names = sorted(name for name in recorded | now if recorded.get(name) != now.get(name))
     return ", ".join(f"{name} {now.get(name, 'none')} instead of {recorded.get(name, 'none')}" for name in names)
 

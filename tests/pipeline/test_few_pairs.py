@@ -8,7 +8,8 @@ import pytest
 
 from contract.manifest import MANIFEST_FILE, read_manifest
 from tests.pipeline.conftest import FACES, IDENTITIES, SOURCE, TARGET, Bakeoff, assert_refused, r3an
-from training.fit import load, weights_sha256
+from training.fit import load
+from training.models.translator import weights_sha256
 
 
 def test_features_alone_end_as_a_published_translator_with_a_cross_validated_expectation(

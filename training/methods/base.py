@@ -16,7 +16,7 @@ from contract.vectors import Features, l2_normalize
 from training.config import FitConfig
 from training.history import HISTORY_FILE, Recorded
 from training.loop import Learner, OnIteration, run_loop
-from training.models.translator import Translator
+from training.models.translator import Translator, weights_sha256
 from training.pairs import PairedFeatures
 from training.parallel import ALONE, Parallel
 
@@ -80,6 +80,7 @@ class Fit:
                 "rows": rows_sha256(self.rows),
                 "source": self.source,
                 "target": self.target,
+                **({} if self.teacher is None else {"teacher": weights_sha256(self.teacher)}),
             },
             interval_s=self.config.checkpoint_interval_s,
             on_iteration=self.on_iteration,

@@ -1,5 +1,7 @@
 """What every method ends as: raw source features in, unit-length target features out."""
 
+import hashlib
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -39,3 +41,15 @@ def translate(module: nn.Module, features: NDArray[np.float32], rows_max: int = 
     batches = [module(torch.from_numpy(features[i : i + rows_max])) for i in range(0, len(features), rows_max)]
     translated: NDArray[np.float32] = torch.cat(batches).numpy()
     return translated
+
+
+def weights_sha256(translator: Translator) -> str:
+    """Hex sha256 over names, shapes and bytes of all weights, in name order: equal weights, equal hash.
+
+    That of `model.pt` differs each time, as TorchScript numbers what it traces.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(translator.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -83,6 +83,12 @@ def test_a_file_states_only_differences(tmp_path: Path) -> None:
             'method = "arch1"\nregression_weight = 0.0\nface_losses_interval = 2\n',
             "Value error, without a regression weight",
         ),
+        ('method = "distilled"\n', "Value error, distilled needs a teacher"),
+        ('method = "fc"\nteacher = "affine"\n', "Value error, fc does not learn from a teacher"),
+        (
+            'method = "r3an"\nteacher = "affine"\nbatch_rows = 4\nteacher_share = 0.75\n',
+            "Value error, teacher_share leaves fewer than 2 rows",
+        ),
         ("method = \n", "not TOML"),
     ],
 )
@@ -130,3 +136,11 @@ def test_the_manifest_gets_every_setting_as_plain_values() -> None:
     facts = FitConfig(method=Method.FC, milestones=(3, 5)).facts()
     assert set(facts) == set(FitConfig.model_fields)
     assert (facts["milestones"], facts["method"]) == ([3, 5], "fc")
+
+
+def test_two_files_for_one_method_are_refused(tmp_path: Path) -> None:
+    files = [tmp_path / "first.toml", tmp_path / "second.toml"]
+    for file in files:
+        file.write_text('method = "fc"\n')
+    with pytest.raises(ConfigError, match=f"{files[1]}: is for the same method as {files[0]}"):
+        load_configs(["fc"], files, seed=0)

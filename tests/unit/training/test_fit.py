@@ -23,11 +23,10 @@ from training.fit import (
     identity_folds,
     load,
     save,
-    weights_sha256,
 )
 from training.loop import Losses, OnIteration
 from training.methods.base import Rows
-from training.models.translator import Translator
+from training.models.translator import Translator, weights_sha256
 from training.pairs import DISTRACTOR, PairedFeatures
 
 ITERATIONS = 6
@@ -139,6 +138,27 @@ def test_an_iterative_method_of_another_configuration_is_refused(pairs: PairedFe
     assert load(out)[1] == finished
 
 
+def test_a_finished_fit_of_another_method_is_not_lost(pairs: PairedFeatures, out: Path) -> None:
+    fit(pairs, out, configure(Method.FC))
+    before = contents(out)
+    with pytest.raises(ConfigError, match="holds a finished fit of fc; choose another folder"):
+        fit(pairs, out, configure(Method.AFFINE))
+    assert contents(out) == before
+
+
+def test_seconds_are_kept_while_a_training_runs(pairs: PairedFeatures, out: Path) -> None:
+    kept: list[float] = []
+
+    def on_iteration(*_: object) -> None:
+        if (out / SECONDS_FILE).exists():  # as a kill would find it
+            kept.append(json.loads((out / SECONDS_FILE).read_text()))
+
+    config = configure(Method.FC, checkpoint_interval_s=1e-9)
+    _, facts = fit_pairs(pairs, np.arange(len(pairs) // 2), SOURCE, TARGET, config, out, on_iteration)
+    assert len(kept) == ITERATIONS - 1
+    assert 0 < kept[0] < kept[-1] <= facts.training.seconds + 1e-3
+
+
 def test_facts_never_stand_beside_the_weights_of_another_fit(
     pairs: PairedFeatures, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +167,7 @@ def test_facts_never_stand_beside_the_weights_of_another_fit(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.fit, "_write_atomically", stop)  # as if stopped between weights and facts
+    monkeypatch.setattr(training.fit, "write_atomically", stop)  # as if stopped between weights and facts
     with pytest.raises(KeyboardInterrupt):
         save(translator, facts, out)
     assert not (out / FACTS_FILE).exists()

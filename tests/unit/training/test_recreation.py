@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import training.lessons
 import training.recreation
 from contract.manifest import MANIFEST_FILE, Method, write_manifest
 from contract.proof import proof_features
@@ -23,9 +24,10 @@ from tests.unit.training.samples import (
 )
 from training.config import FitConfig
 from training.errors import ConfigError, DataError
-from training.fit import fit_pairs, split_identities, weights_sha256
+from training.fit import fit_pairs, split_identities
+from training.hardware import Hardware, Precision
 from training.methods.base import Rows
-from training.models.translator import Translator, translate
+from training.models.translator import Translator, translate, weights_sha256
 from training.pairs import PairedFeatures
 from training.recreation import Recreated, read_recipe, recreate
 from training.workspace import LOCK_FILE
@@ -41,7 +43,8 @@ def pairs(tmp_path: Path) -> PairedFeatures:
 def describe(pairs: PairedFeatures, folder: Path, method: Method, rows: Rows | None = None) -> tuple[Translator, Path]:
     """Fit and write the manifest, alone; returns the translator and the file."""
     rows = split_identities(pairs).training if rows is None else rows
-    config = FitConfig.model_validate({"method": method} | TINY)
+    taught = {"teacher": Method.AFFINE} if method is Method.DISTILLED else {}
+    config = FitConfig.model_validate({"method": method} | taught | TINY)
     translator, facts = fit_pairs(pairs, rows, SOURCE, TARGET, config, folder / "fit", ignore_iteration)
     manifest = make_manifest(facts.source, facts.target, method=facts.method, training=facts.training)
     write_manifest(manifest, folder)
@@ -58,12 +61,14 @@ def rewrite(manifest: Path, change: Callable[[dict[str, Any]], object]) -> None:
     manifest.write_text(json.dumps(values))
 
 
-@pytest.mark.parametrize("method", [Method.FC, Method.RESIDUAL, Method.KERNEL_RIDGE, Method.AFFINE, Method.PROCRUSTES])
+@pytest.mark.parametrize(
+    "method", [Method.FC, Method.RESIDUAL, Method.DISTILLED, Method.KERNEL_RIDGE, Method.AFFINE, Method.PROCRUSTES]
+)
 def test_a_manifest_makes_the_same_weights_again(pairs: PairedFeatures, tmp_path: Path, method: Method) -> None:
     translator, manifest = describe(pairs, tmp_path, method)
     made = again(manifest, pairs.path, tmp_path / "again")
     assert made.weights_sha256 == weights_sha256(translator)
-    assert made.facts.training.config == read_recipe(manifest)[0].training.config
+    assert made.facts.training.config == read_recipe(manifest, tmp_path)[0].training.config
     assert (made.proof_max_abs_difference, made.changed_software) == (None, "")
 
 
@@ -145,3 +150,27 @@ def test_what_is_no_manifest_is_refused_by_name(pairs: PairedFeatures, tmp_path:
         again(file, pairs.path, tmp_path / "again")
     assert str(refused.value).startswith(f"{file}: ")
     assert "\n" not in str(refused.value)
+
+
+def test_a_teacher_is_trained_by_the_settings_of_the_manifest_whatever_is_shipped_now(
+    pairs: PairedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = FitConfig.model_validate({"method": Method.FC, "iterations": 2, "batch_rows": 8, "seed": 7})
+    monkeypatch.setattr(training.lessons, "load_config", lambda *_, **__: shipped)
+    rows, config = split_identities(pairs).training, FitConfig(method=Method.DISTILLED, teacher=Method.FC, seed=7)
+    config = config.model_copy(update={"iterations": 2, "batch_rows": 8})
+    translator, facts = fit_pairs(pairs, rows, SOURCE, TARGET, config, tmp_path / "fit", ignore_iteration)
+    write_manifest(make_manifest(facts.source, facts.target, method=facts.method, training=facts.training), tmp_path)
+    monkeypatch.setattr(training.lessons, "load_config", lambda *_, **__: shipped.model_copy(update={"iterations": 5}))
+    made = again(tmp_path / MANIFEST_FILE, pairs.path, tmp_path / "again")
+    assert made.weights_sha256 == weights_sha256(translator)
+
+
+def test_a_training_in_mixed_precision_is_made_again_in_it(pairs: PairedFeatures, tmp_path: Path) -> None:
+    rows, out = split_identities(pairs).training, tmp_path / "fit"
+    config, mixed = FitConfig.model_validate({"method": Method.FC} | TINY), Hardware(precision=Precision.BFLOAT16)
+    translator, facts = fit_pairs(pairs, rows, SOURCE, TARGET, config, out, ignore_iteration, mixed)
+    assert facts.training.software["precision"] == "bf16-mixed"
+    write_manifest(make_manifest(facts.source, facts.target, method=facts.method, training=facts.training), tmp_path)
+    made = again(tmp_path / MANIFEST_FILE, pairs.path, tmp_path / "again")
+    assert (made.weights_sha256, made.changed_software) == (weights_sha256(translator), "")

@@ -12,7 +12,8 @@ from contract.vectors import l2_normalize
 from tests.unit.training.samples import SOURCE, SOURCE_DIM, TARGET, TARGET_DIM, ignore_iteration, make_fit, sample_pairs
 from training.config import FitConfig
 from training.errors import ConfigError, DivergedError
-from training.fit import TEACHER, fit_pairs, load, split_identities
+from training.fit import fit_pairs, load, split_identities
+from training.lessons import TEACHER, Lesson, facts_of, read_facts, shipped_lesson
 from training.methods.interpolation import Interpolations
 from training.methods.r3an import R3ANLearner
 from training.methods.registry import entry
@@ -120,7 +121,31 @@ def test_a_teacher_is_trained_once_and_its_seconds_count(pairs: PairedFeatures, 
     assert (taught.method, taught.training.rows) == (Method.PROCRUSTES, len(rows))
     assert facts.training.seconds >= taught.training.seconds
     elsewhere = tmp_path / "elsewhere"
-    fit_pairs(pairs, rows, SOURCE, TARGET, config, elsewhere, ignore_iteration, teacher_dir=out / TEACHER)
+    fit_pairs(
+        pairs, rows, SOURCE, TARGET, config, elsewhere, ignore_iteration, lesson=shipped_lesson(config, out / TEACHER)
+    )
     assert not (elsewhere / TEACHER).exists()
     again, _ = load(out / TEACHER)
     assert all(torch.equal(again.state_dict()[name], tensor) for name, tensor in teacher.state_dict().items())
+
+
+def test_what_a_teacher_was_trained_with_is_among_the_facts_and_comes_back(tmp_path: Path) -> None:
+    student = FitConfig(method=Method.DISTILLED, teacher=Method.R3AN, seed=3)
+    settings = FitConfig(method=Method.R3AN, teacher=Method.RESIDUAL, iterations=7, seed=3)
+    of_teacher = Lesson(FitConfig(method=Method.RESIDUAL, iterations=5), tmp_path / TEACHER, None)
+    facts = facts_of(student, Lesson(settings, tmp_path, of_teacher))
+    assert (facts["teacher"], facts["teacher.iterations"], facts["teacher.teacher.iterations"]) == ("r3an", 7, 5)
+    assert read_facts(facts, tmp_path) == (student, Lesson(settings, tmp_path, of_teacher))
+
+
+def test_a_lesson_is_another_training_than_the_shipped_one(pairs: PairedFeatures, tmp_path: Path) -> None:
+    rows, out = split_identities(pairs).training, tmp_path / "fit"
+    config = FitConfig(method=Method.DISTILLED, teacher=Method.FC, iterations=2, batch_rows=8)
+    lesson = Lesson(FitConfig(method=Method.FC, iterations=3, batch_rows=8), out / TEACHER, None)
+    _, facts = fit_pairs(pairs, rows, SOURCE, TARGET, config, out, ignore_iteration, lesson=lesson)
+    assert facts.training.config["teacher.iterations"] == 3
+    assert load(out / TEACHER)[1].training.config["iterations"] == 3
+    (out / "fit.json").unlink()  # as if interrupted: its checkpoint is not the same student's under another teacher
+    other = Lesson(FitConfig(method=Method.FC, iterations=4, batch_rows=8), tmp_path / "other", None)
+    with pytest.raises(ConfigError, match=r"another training \(teacher differ\)"):
+        fit_pairs(pairs, rows, SOURCE, TARGET, config, out, ignore_iteration, lesson=other)
