@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from contract.manifest import Identification, Interval
 from training.report.material import Material, Picture, Section
-from training.report.run import Summary
+from training.report.run import NATIVES, Summary
 from training.report.style import line_style, new_figure, png
 from training.report.tables import bakeoff_table, difference_table, gallery_table
 
@@ -58,8 +58,7 @@ def gallery_section(material: Material) -> Section:
 
 def overview_rows(summary: Summary) -> dict[str, Identification]:
     """Methods from the best, then both natives. Chance is left to the table: it would squeeze all others together."""
-    natives = [name for name in ("source native", "target native") if name in summary.identification]
-    return {name: summary.identification[name] for name in (*summary.methods, *natives)}
+    return {name: summary.identification[name] for name in (*summary.methods, *NATIVES)}
 
 
 def strictest_far(rows: dict[str, Identification]) -> str | None:
@@ -83,8 +82,7 @@ def draw(rows: dict[str, Identification]) -> Figure:
             axes.errorbar(
                 rate.value, position, xerr=reach, fmt="o", color=line_style(name)["color"], markersize=5, capsize=3
             )
-        if "target native" in rates:
-            axes.axvline(rates["target native"].value, **line_style("target native"), linewidth=0.9, zorder=0)
+        axes.axvline(rates["target native"].value, **line_style("target native"), linewidth=0.9, zorder=0)
         axes.set(title=title, yticks=range(len(rates)), yticklabels=list(rates), ylim=(len(rates) - 0.5, -0.5))
         axes.grid(axis="y", visible=False)
     return figure

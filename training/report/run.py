@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -15,6 +15,7 @@ from training.history import HISTORY_FILE
 from training.run_folder import CANDIDATES, RUNS, SUMMARY_FILE
 
 JSON_BYTES_MAX = 64 * 1024 * 1024
+NATIVES = ("source native", "target native")  # rows of every judgement: each encoder's own probes in its own gallery
 
 
 class _Read(BaseModel):
@@ -67,13 +68,22 @@ class Summary(_Read):
     distractors: int
     training: dict[str, TrainingFacts]
     identification: dict[str, Identification]
-    cmc: dict[str, list[float]]
+    cmc: dict[str, Annotated[list[float], Field(min_length=1)]] = Field(min_length=1)
     rank_1_difference: dict[str, dict[str, Difference]] = Field(default_factory=dict)
     gallery_direction: dict[str, Identification] = Field(default_factory=dict)
     abstention: dict[str, Abstention] = Field(default_factory=dict)
     calibration_check: dict[str, dict[str, float]] = Field(default_factory=dict)  # method -> FMR -> observed
     auroc: dict[str, Interval | float] = Field(default_factory=dict)
     diverged: dict[str, str] = Field(default_factory=dict)  # method -> what became of its training
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> "Summary":
+        if self.winner not in self.training:
+            raise ValueError(f"the winner {self.winner} is none of the trained methods")
+        for name in (*self.training, *NATIVES):
+            if name not in self.identification:
+                raise ValueError(f"identification has no row of {name}")
+        return self
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -180,8 +190,9 @@ def _parse(file: Path, model: type[Model]) -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise DataError(str(file), f"{place}: {first['msg']}") from error
+        place = ".".join(str(part) for part in first["loc"])  # empty where the parts contradict one another
+        reason = first["msg"].removeprefix("Value error, ")
+        raise DataError(str(file), f"{place}: {reason}" if place else reason) from error
 
 
 def _load(file: Path) -> dict[str, Any]:

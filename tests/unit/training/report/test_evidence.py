@@ -16,7 +16,7 @@ from training.models.translator import translate
 from training.pairs import fingerprint
 from training.report.evidence import NO_IMAGES, NO_PAINTER, gather
 from training.report.material import Evidence
-from training.report.run import Run
+from training.report.run import NATIVES, Run
 from training.run_folder import RUNS
 
 
@@ -35,7 +35,7 @@ def finished_run(folder: Path, pairs_file: Path, methods: tuple[str, ...]) -> Ru
         target=TARGET,
         winner=methods[0],
         training=dict.fromkeys(methods, facts),
-        identification={name: judgement(0.5) for name in methods},
+        identification={name: judgement(0.5) for name in (*methods, *NATIVES)},
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,3 +73,26 @@ def test_an_abstention_curve_whose_parts_differ_in_length_is_refused(tmp_path: P
     write(tmp_path / SUMMARY_FILE, summary)
     with pytest.raises(DataError, match=r"bakeoff\.json: abstention\.fc: .*different lengths"):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"winner": "fc"}, "the winner fc is none of the trained methods"),
+        ({"training": {}}, "the winner residual is none of the trained methods"),
+        ({"without": "affine"}, "identification has no row of affine"),
+        ({"without": "source native"}, "identification has no row of source native"),
+        ({"without": "target native"}, "identification has no row of target native"),
+        ({"cmc": {}}, "cmc: .*at least 1 item"),
+        ({"cmc": {"residual": []}}, r"cmc\.residual: .*at least 1 item"),
+    ],
+)
+def test_a_summary_that_contradicts_itself_is_refused_in_one_line(
+    tmp_path: Path, parts: dict[str, Any], words: str
+) -> None:
+    summary = make_summary(**parts)
+    summary["identification"].pop(summary.pop("without", None), None)
+    write(tmp_path / SUMMARY_FILE, summary)
+    with pytest.raises(DataError, match=rf"bakeoff\.json: {words}") as refused:
+        read_run(tmp_path)
+    assert "\n" not in str(refused.value)
