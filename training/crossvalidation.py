@@ -12,11 +12,13 @@ from contract.vectors import Features
 from training.bootstrap import count_subjects, paired_differences
 from training.comparison import Comparison, compare, pool
 from training.contest import Contest, OnMethod, OnStage
+from training.errors import DataError
 from training.fit import Split, fit_pairs, identity_folds, load_for
+from training.folds import has_second_faces
 from training.identification import FARS, measure
 from training.models.translator import translate
-from training.pairs import PairedFeatures
-from training.preflight import check_judgeable, check_learnable
+from training.pairs import IDENTITY, PairedFeatures
+from training.preflight import check_learnable
 from training.proof import Stage, first_hits, set_stage
 from training.workspace import workspace, write_atomically
 
@@ -31,7 +33,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Fold:
-    """One fold's judgement, and what it is pooled from: the comparisons of all methods and both natives."""
+    """One fold's judgement, and what it is pooled from: the comparisons of all methods and both natives.
+
+    Of a fold without a probe there are none.
+    """
 
     summary: Json
     comparisons: dict[str, Comparison]
@@ -47,15 +52,15 @@ def cross_validate(
     against its own fold's gallery; their intervals draw identities.
 
     Raises:
-        TrainingError: bad pairs, too few identities for the folds, or a training that failed.
+        TrainingError: bad pairs, too few identities for the folds, one face of each, or a training that failed.
     """
     with workspace(out) as copy:
         on_stage("reading pairs")
         pairs = load_for(contest.pairs, contest.source, contest.target, contest.involved, copy)
         splits = identity_folds(pairs, folds, seed)
-        for split in splits:  # before anything is trained
+        _check_judgeable(pairs)  # before anything is trained
+        for split in splits:
             check_learnable(pairs, split.training)
-            check_judgeable(pairs, split.held_out)
         judged: list[_Fold] = []
         for number, split in enumerate(splits, 1):
             on_stage(f"fold {number} of {folds}")
@@ -68,16 +73,26 @@ def cross_validate(
             "seed": seed,
             "data_fingerprint": pairs.fingerprint,
             "per_fold": [fold.summary for fold in judged],
-            **_pooled([fold.comparisons for fold in judged], [str(method) for method in contest.methods]),
+            **_pooled(
+                [fold.comparisons for fold in judged if fold.comparisons], [str(method) for method in contest.methods]
+            ),
         }
         write_atomically(out / CROSSVALIDATION_FILE, json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def _check_judgeable(pairs: PairedFeatures) -> None:
+    """One probe in any fold is enough: each fold has two identities at least, so that it has an impostor as well."""
+    if not has_second_faces(pairs):
+        raise DataError(str(pairs.path), "no identity has a second face to be found by", column=IDENTITY)
 
 
 def _judge_fold(
     contest: Contest, pairs: PairedFeatures, split: Split, runs: Path, folds: int, on_method: OnMethod
 ) -> _Fold:
     stage = set_stage(pairs, split, contest.source, contest.target)
+    if len(stage.probe_identities) == 0:  # lone faces only: a training would be judged by nobody
+        return _Fold(_summary(stage, {}, {}), {})
 
     def against(gallery: Features, probes: Features) -> Comparison:
         share = min(1.0, folds * TAIL_SHARE_A_FOLD)

@@ -129,7 +129,31 @@ def test_run_again_it_takes_up_what_is_there(summary: dict[str, Any], contest: C
     assert [fact.stat().st_mtime_ns for fact in facts] == before
 
 
-def test_a_fold_that_cannot_be_judged_is_refused_before_anything_is_trained(contest: Contest, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="impostor pairs"):
-        run(contest, tmp_path / "out", folds=PEOPLE // 2)
+def lone_faces(identities: np.ndarray) -> dict[str, pa.Array]:
+    """A data set whose rows are of these identities."""
+    columns = sample_columns(identities=PEOPLE)
+    kept = {name: column.slice(0, len(identities)) for name, column in columns.items()}
+    return kept | {"identity": pa.array(identities, pa.int32())}
+
+
+def test_folds_too_small_to_be_judged_alone_are_judged_together(contest: Contest, tmp_path: Path) -> None:
+    found = run(contest, tmp_path / "out", folds=PEOPLE // 2)
+    assert [fold["probes"] for fold in found["per_fold"]] == [9] + [6] * (PEOPLE // 2 - 1)
+    assert (found["probes"], found["probe_subjects"]) == (PEOPLE * 3, PEOPLE)
+    assert "1e-3" not in found["identification"]["affine"]["tar_at_far"], "144 impostor pairs cannot support it"
+
+
+def test_a_fold_of_lone_faces_adds_nothing(contest: Contest, tmp_path: Path) -> None:
+    file = write_pairs(tmp_path / "pairs.parquet", lone_faces(np.append(np.arange(30), [0, 1, 2])))
+    found = run(Contest(file, SOURCE, TARGET, contest.configs), tmp_path / "out", folds=10)
+    probes = [fold["probes"] for fold in found["per_fold"]]
+    assert (found["probes"], sum(probes)) == (3, 3)
+    for fold in found["per_fold"]:
+        assert set(fold["identification"]) == (set(found["identification"]) if fold["probes"] else set())
+
+
+def test_people_of_one_face_each_are_refused_before_anything_is_trained(contest: Contest, tmp_path: Path) -> None:
+    file = write_pairs(tmp_path / "pairs.parquet", lone_faces(np.arange(40)))
+    with pytest.raises(DataError, match="column identity: no identity has a second face to be found by"):
+        run(Contest(file, SOURCE, TARGET, contest.configs), tmp_path / "out")
     assert not list((tmp_path / "out").glob("fold-*"))
