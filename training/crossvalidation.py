@@ -1,7 +1,7 @@
 """K-fold cross-validation: each identity is held out once, and each method judged on all people without knowing any."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from contract.vectors import Features
 from training.bootstrap import count_subjects, paired_differences
 from training.comparison import Comparison, compare, pool
 from training.contest import Contest, OnMethod, OnStage
-from training.errors import DataError
+from training.errors import DataError, DivergedError
 from training.fit import Split, fit_pairs, identity_folds, load_for
 from training.folds import has_second_faces
 from training.identification import FARS, measure
@@ -40,6 +40,7 @@ class _Fold:
 
     summary: Json
     comparisons: dict[str, Comparison]
+    diverged: dict[str, str]  # method -> what became of its training
 
 
 def cross_validate(
@@ -49,7 +50,7 @@ def cross_validate(
 
     Distractors are in every fold's gallery. `out` receives fold-<k>/runs/<method>/, from which an interrupted run goes
     on, and crossvalidation.json, which is also returned. The pooled figures are over the probes of all folds, each
-    against its own fold's gallery; their intervals draw identities.
+    against its own fold's gallery; their intervals draw identities. A method that diverges in a fold is not pooled.
 
     Raises:
         TrainingError: bad pairs, too few identities for the folds, one face of each, or a training that failed.
@@ -61,10 +62,7 @@ def cross_validate(
         _check_judgeable(pairs)  # before anything is trained
         for split in splits:
             check_learnable(pairs, split.training)
-        judged: list[_Fold] = []
-        for number, split in enumerate(splits, 1):
-            on_stage(f"fold {number} of {folds}")
-            judged.append(_judge_fold(contest, pairs, split, out / f"fold-{number}" / RUNS, folds, on_method))
+        judged, diverged = _judge_folds(contest, pairs, splits, out, on_stage, on_method)
         on_stage("pooling the folds")
         summary = {
             "source": contest.source,
@@ -74,8 +72,10 @@ def cross_validate(
             "data_fingerprint": pairs.fingerprint,
             "per_fold": [fold.summary for fold in judged],
             **_pooled(
-                [fold.comparisons for fold in judged if fold.comparisons], [str(method) for method in contest.methods]
+                [fold.comparisons for fold in judged if fold.comparisons],
+                [str(method) for method in contest.methods if method not in diverged],
             ),
+            "diverged": diverged,
         }
         write_atomically(out / CROSSVALIDATION_FILE, json.dumps(summary, indent=2) + "\n")
     return summary
@@ -87,12 +87,40 @@ def _check_judgeable(pairs: PairedFeatures) -> None:
         raise DataError(str(pairs.path), "no identity has a second face to be found by", column=IDENTITY)
 
 
+def _judge_folds(
+    contest: Contest,
+    pairs: PairedFeatures,
+    splits: list[Split],
+    out: Path,
+    on_stage: OnStage,
+    on_method: OnMethod,
+) -> tuple[list[_Fold], dict[str, str]]:
+    """Every fold, and where and how methods diverged; these are not trained on later folds, as they cannot be pooled.
+
+    Raises:
+        DivergedError: no method is left.
+    """
+    judged: list[_Fold] = []
+    diverged: dict[str, str] = {}
+    for number, split in enumerate(splits, 1):
+        on_stage(f"fold {number} of {len(splits)}")
+        left = replace(contest, configs=tuple(config for config in contest.configs if config.method not in diverged))
+        fold = _judge_fold(left, pairs, split, out / f"fold-{number}" / RUNS, len(splits), on_method)
+        judged.append(fold)
+        for name, reason in fold.diverged.items():
+            diverged[name] = f"fold {number}: {reason}"
+            on_stage(f"{name}, {diverged[name]}")
+        if len(diverged) == len(contest.configs):
+            raise DivergedError("; ".join(f"{name}, {reason}" for name, reason in diverged.items()))
+    return judged, diverged
+
+
 def _judge_fold(
     contest: Contest, pairs: PairedFeatures, split: Split, runs: Path, folds: int, on_method: OnMethod
 ) -> _Fold:
     stage = set_stage(pairs, split, contest.source, contest.target)
     if len(stage.probe_identities) == 0:  # lone faces only: a training would be judged by nobody
-        return _Fold(_summary(stage, {}, {}), {})
+        return _Fold(_summary(stage, {}, {}), {}, {})
 
     def against(gallery: Features, probes: Features) -> Comparison:
         share = min(1.0, folds * TAIL_SHARE_A_FOLD)
@@ -100,16 +128,21 @@ def _judge_fold(
 
     training: dict[str, Training] = {}
     comparisons: dict[str, Comparison] = {}
+    diverged: dict[str, str] = {}
     for config in contest.configs:
         name, on_iteration = str(config.method), on_method(config.method)
-        translator, facts = fit_pairs(
-            pairs, split.training, contest.source, contest.target, config, runs / name, on_iteration
-        )
+        try:
+            translator, facts = fit_pairs(
+                pairs, split.training, contest.source, contest.target, config, runs / name, on_iteration
+            )
+        except DivergedError as error:  # a result like others, as in a bake-off
+            diverged[name] = str(error)
+            continue
         training[name] = facts.training
         comparisons[name] = against(stage.target_gallery, translate(translator, stage.raw_probes))
     comparisons[SOURCE_NATIVE] = against(stage.source_gallery, stage.source_probes)
     comparisons[TARGET_NATIVE] = against(stage.target_gallery, stage.target_probes)
-    return _Fold(_summary(stage, training, comparisons), comparisons)
+    return _Fold(_summary(stage, training, comparisons), comparisons, diverged)
 
 
 def _summary(stage: Stage, training: dict[str, Training], comparisons: dict[str, Comparison]) -> Json:
@@ -123,7 +156,8 @@ def _summary(stage: Stage, training: dict[str, Training], comparisons: dict[str,
 
 
 def _pooled(folds: list[dict[str, Comparison]], methods: list[str]) -> Json:
-    pooled = {name: pool([fold[name] for fold in folds]) for name in folds[0]}
+    names = [*methods, SOURCE_NATIVE, TARGET_NATIVE]
+    pooled = {name: pool([fold[name] for fold in folds]) for name in names}
     identities = pooled[TARGET_NATIVE].probe_identities
     differences = paired_differences({name: first_hits(pooled[name]) for name in methods}, identities)
     return {

@@ -7,7 +7,7 @@ from typing import Any
 
 from training.bootstrap import count_subjects
 from training.contest import Contest, OnMethod, OnStage
-from training.errors import ConfigError
+from training.errors import ConfigError, DivergedError
 from training.fit import fit_pairs, load_for, split_identities
 from training.models.translator import translate
 from training.pairs import PairedFeatures
@@ -50,7 +50,7 @@ def draw_learning_curve(contest: Contest, curve: Curve, out: Path, on_stage: OnS
     """Train each method on ever more rows of each kind of pairs, and judge all on the same held-out identities.
 
     `out` receives <kind>/<rows asked for>/<method>/, from which an interrupted run goes on, and learning_curve.json,
-    which is also returned. The held-out pairs are always clean ones.
+    which is also returned. The held-out pairs are always clean ones. A training that diverges has no point.
 
     Raises:
         TrainingError: bad pairs, rows that teach nothing, or a training that failed.
@@ -70,11 +70,17 @@ def draw_learning_curve(contest: Contest, curve: Curve, out: Path, on_stage: OnS
         natives = judge_natives(stage)
         sources = Sources(pairs, split, contest.source, other, curve.seed, copy)
         points: list[Json] = []
+        diverged: list[Json] = []
         for chosen in training_sets(sources, list(curve.kinds), list(curve.rows)):
             check_learnable(chosen.pairs, chosen.rows)
             on_stage(f"{chosen.kind} pairs, {chosen.asked} rows")
-            points += _judge_methods(contest, stage, chosen, out, on_method)
-        summary = _summary(contest, curve, pairs, stage, natives) | {"points": points}
+            judged, failed = _judge_methods(contest, stage, chosen, out, on_stage, on_method)
+            points, diverged = points + judged, diverged + failed
+        if not points:
+            raise DivergedError(
+                "; ".join(f"{f['method']} ({f['kind']}, {f['asked']}): {f['reason']}" for f in diverged)
+            )
+        summary = _summary(contest, curve, pairs, stage, natives) | {"points": points, "diverged": diverged}
         write_atomically(out / LEARNING_CURVE_FILE, json.dumps(summary, indent=2) + "\n")
     return summary
 
@@ -88,31 +94,39 @@ def _read_other(contest: Contest, curve: Curve, pairs: PairedFeatures, copy: Pat
     return other
 
 
-def _judge_methods(contest: Contest, stage: Stage, chosen: TrainingSet, out: Path, on_method: OnMethod) -> list[Json]:
+def _judge_methods(
+    contest: Contest, stage: Stage, chosen: TrainingSet, out: Path, on_stage: OnStage, on_method: OnMethod
+) -> tuple[list[Json], list[Json]]:
+    """A point of each method, and what became of those that diverged."""
     points: list[Json] = []
+    diverged: list[Json] = []
     for config in contest.configs:
-        translator, facts = fit_pairs(
-            chosen.pairs,
-            chosen.rows,
-            contest.source,
-            contest.target,
-            config,
-            out / chosen.kind / chosen.asked / config.method,
-            on_method(config.method),
-        )
+        place = {"kind": str(chosen.kind), "method": str(config.method), "asked": chosen.asked}
+        try:
+            translator, facts = fit_pairs(
+                chosen.pairs,
+                chosen.rows,
+                contest.source,
+                contest.target,
+                config,
+                out / chosen.kind / chosen.asked / config.method,
+                on_method(config.method),
+            )
+        except DivergedError as error:  # a result like others, as in a bake-off
+            on_stage(f"{config.method}: {error}")
+            diverged.append(place | {"rows": len(chosen.rows), "reason": str(error)})
+            continue
         judged = stage.judge(translate(translator, stage.raw_probes)).model_dump(mode="json")
         points.append(
-            {
-                "kind": str(chosen.kind),
-                "method": str(config.method),
-                "asked": chosen.asked,
+            place
+            | {
                 "rows": facts.training.rows,
                 "identities": facts.training.identities,
                 "seconds": facts.training.seconds,
-                **judged,
             }
+            | judged
         )
-    return points
+    return points, diverged
 
 
 def _summary(contest: Contest, curve: Curve, pairs: PairedFeatures, stage: Stage, natives: Natives) -> Json:

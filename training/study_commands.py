@@ -35,7 +35,7 @@ def crossvalidate(
         print_result(summary | place, as_json)
         return
     title = f"{source} → {target}, {folds} folds, {summary['probes']} probes of {summary['probe_subjects']} subjects"
-    print_identification(title, summary["identification"])
+    print_identification(title, summary["identification"], diverged=summary["diverged"])
     print_result(place, as_json)
 
 
@@ -73,7 +73,7 @@ def learning_curve(  # noqa: PLR0913, PLR0917 - options of a command
     if as_json:
         print_result(summary | place, as_json)
         return
-    print_learning_curve(f"{source} → {target}, {summary['probes']} probes", summary["points"])
+    print_learning_curve(f"{source} → {target}, {summary['probes']} probes", summary["points"], summary["diverged"])
     print_result(place, as_json)
 
 

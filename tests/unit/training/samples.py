@@ -24,6 +24,9 @@ LATENT_DIM = 5
 IDENTITIES, FACES = 12, 4
 ROWS = IDENTITIES * FACES
 
+# A training that leaves the finite numbers within a few iterations.
+DIVERGING = FitConfig(method=Method.FC, iterations=40, batch_rows=8, optimizer="sgd", learning_rate=10.0, momentum=0.99)
+
 Columns = dict[str, pa.Array]
 
 

@@ -6,15 +6,13 @@ from pathlib import Path
 import pytest
 
 from contract.manifest import Method
-from tests.unit.training.samples import SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
+from tests.unit.training.samples import DIVERGING, SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
 from training.bakeoff import PROMOTED, Outcome, run_bakeoff
 from training.config import FitConfig, load_config
 from training.contest import Contest
 from training.errors import DivergedError
 from training.fit import TEACHER
 from training.run_folder import RUNS
-
-DIVERGING = FitConfig(method=Method.FC, iterations=40, batch_rows=8, optimizer="sgd", learning_rate=10.0, momentum=0.99)
 
 
 def hold(tmp_path: Path, *configs: FitConfig) -> tuple[Outcome, list[str]]:

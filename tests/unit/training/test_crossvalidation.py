@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from contract.manifest import Method
-from tests.unit.training.samples import SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
+from tests.unit.training.samples import DIVERGING, SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
 from training import crossvalidation
 from training.config import FitConfig
 from training.contest import Contest
 from training.crossvalidation import CROSSVALIDATION_FILE, cross_validate
-from training.errors import DataError
+from training.errors import DataError, DivergedError
 from training.fit import FACTS_FILE, FittedFacts, fit_pairs, identity_folds, load
 from training.models.translator import Translator, translate
 from training.pairs import PairedFeatures, read_pairs
@@ -42,10 +42,9 @@ def pairs(contest: Contest, folder: Path) -> PairedFeatures:
     return read_pairs(contest.pairs, [SOURCE, TARGET], folder / "cache")
 
 
-def run(contest: Contest, out: Path, folds: int = FOLDS) -> dict[str, Any]:
-    return cross_validate(
-        contest, out, folds=folds, seed=SEED, on_stage=lambda _: None, on_method=lambda _: ignore_iteration
-    )
+def run(contest: Contest, out: Path, folds: int = FOLDS, stages: list[str] | None = None) -> dict[str, Any]:
+    on_stage = [].append if stages is None else stages.append
+    return cross_validate(contest, out, folds=folds, seed=SEED, on_stage=on_stage, on_method=lambda _: ignore_iteration)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +126,36 @@ def test_run_again_it_takes_up_what_is_there(summary: dict[str, Any], contest: C
     assert json.loads(file.read_text()) == summary
     assert run(contest, folder / "out") == summary
     assert [fact.stat().st_mtime_ns for fact in facts] == before
+
+
+def test_a_method_that_diverges_in_one_fold_is_left_out_and_said(
+    summary: dict[str, Any], contest: Contest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+
+    def diverge(*given: Any) -> tuple[Translator, FittedFacts]:  # noqa: ANN401 - passed on
+        runs: Path = given[5]
+        trained.append(f"{runs.parts[-3]} {runs.name}")
+        if trained[-1] == "fold-2 procrustes":
+            raise DivergedError("weights are not finite after iteration 3")
+        return fit_pairs(*given)
+
+    monkeypatch.setattr(crossvalidation, "fit_pairs", diverge)
+    stages: list[str] = []
+    found = run(contest, tmp_path / "out", stages=stages)
+    assert found["diverged"] == {"procrustes": "fold 2: weights are not finite after iteration 3"}
+    assert "procrustes, fold 2: weights are not finite after iteration 3" in stages
+    assert found["identification"] == {n: r for n, r in summary["identification"].items() if n != "procrustes"}
+    assert found["rank_1_difference"] == {"affine": {}}
+    assert ["procrustes" in fold["identification"] for fold in found["per_fold"]] == [True, False, False]
+    assert trained == ["fold-1 affine", "fold-1 procrustes", "fold-2 affine", "fold-2 procrustes", "fold-3 affine"]
+    assert json.loads((tmp_path / "out" / CROSSVALIDATION_FILE).read_text()) == found
+
+
+def test_methods_that_all_diverge_leave_nothing_to_pool(contest: Contest, tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match="fc, fold 1: "):
+        run(Contest(contest.pairs, SOURCE, TARGET, (DIVERGING,)), tmp_path / "out")
+    assert not (tmp_path / "out" / CROSSVALIDATION_FILE).exists()
 
 
 def lone_faces(identities: np.ndarray) -> dict[str, pa.Array]:

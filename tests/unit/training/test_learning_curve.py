@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from contract.manifest import Method
-from tests.unit.training.samples import SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
+from tests.unit.training.samples import DIVERGING, SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
 from training.config import FitConfig
 from training.contest import Contest
-from training.errors import ConfigError
+from training.errors import ConfigError, DivergedError
 from training.fit import FACTS_FILE, load, split_identities
 from training.learning_curve import LEARNING_CURVE_FILE, Curve, draw_learning_curve
 from training.models.translator import translate
@@ -74,6 +74,31 @@ def test_drawn_again_it_takes_up_what_is_there(summary: dict[str, Any], contest:
     assert draw(contest, folder / "out") == summary
     assert [fact.stat().st_mtime_ns for fact in facts] == before
     assert json.loads((folder / "out" / LEARNING_CURVE_FILE).read_text()) == summary
+
+
+def test_a_method_that_diverges_has_no_point_and_is_said(contest: Contest, tmp_path: Path) -> None:
+    stages: list[str] = []
+    affine = contest.configs[0]
+    both = Contest(contest.pairs, SOURCE, TARGET, (DIVERGING, affine))
+    curve = Curve((40,), (Kind.CLEAN,), None, seed=0)
+    found = draw_learning_curve(both, curve, tmp_path / "out", stages.append, lambda _: ignore_iteration)
+    assert [(point["method"], point["rows"]) for point in found["points"]] == [("affine", 40), ("affine", 96)]
+    said = [{key: value for key, value in failed.items() if key != "reason"} for failed in found["diverged"]]
+    fc = {"kind": "clean", "method": "fc"}
+    assert said == [fc | {"asked": "40", "rows": 40}, fc | {"asked": "all", "rows": 96}]
+    for failed in found["diverged"]:
+        assert "finite" in failed["reason"] or "loss is" in failed["reason"]
+        assert f"fc: {failed['reason']}" in stages
+
+
+def test_a_curve_without_a_point_is_refused(contest: Contest, tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match=r"fc \(clean, 40\): .*; fc \(clean, all\): "):
+        draw(
+            Contest(contest.pairs, SOURCE, TARGET, (DIVERGING,)),
+            tmp_path / "out",
+            Curve((40,), (Kind.CLEAN,), None, seed=0),
+        )
+    assert not (tmp_path / "out" / LEARNING_CURVE_FILE).exists()
 
 
 def test_the_same_pairs_are_no_other_domain(contest: Contest, tmp_path: Path) -> None:
