@@ -7,9 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from training.fit import FACTS_FILE
 from training.report.material import Material, Picture, Section
-from training.report.run import LossHistory
+from training.report.run import LossHistory, Run
 from training.report.style import PALETTE, new_figure, png
+from training.run_folder import RUNS
 
 PANELS_A_ROW = 2
 PANEL_HEIGHT = 2.3  # inches
@@ -24,16 +26,27 @@ def section(material: Material) -> Section:
     """The losses of every iterative method."""
     title = "How training went"
     text = "Losses over the iterations: faint as recorded, the line a running mean."
-    series = {name: loss_series(history) for name, history in material.run.histories.items() if history.points}
+    run = material.run
+    notes = tuple(_left_out(run, name) for name in run.lost_histories)
+    series = {name: loss_series(history) for name, history in run.histories.items()}
     if not series:
         absent = "No training of this run kept its losses: closed forms have none, and older runs did not keep them."
-        return Section("losses", title, text, absent=absent, command="r3an bakeoff --methods residual")
+        return Section("losses", title, text, absent=absent, command="r3an bakeoff --methods residual", notes=notes)
     said = "; ".join(
         f"{method}, {name}: from {values[0]:.3g} to {values[-1]:.3g}"
         for method, lines in series.items()
         for name, (_, values) in lines.items()
     )
-    return Section("losses", title, text, pictures=(Picture("losses", f"Losses. {said}.", png(draw(series))),))
+    pictures = (Picture("losses", f"Losses. {said}.", png(draw(series))),)
+    return Section("losses", title, text, pictures=pictures, notes=notes)
+
+
+def _left_out(run: Run, method: str) -> str:
+    facts = run.folder / RUNS / method / FACTS_FILE
+    return (
+        f"The curve of {method} is left out: {run.lost_histories[method]}. Delete {facts} and run the bake-off again: "
+        "it takes the losses from the checkpoint beside it, without training again."
+    )
 
 
 def loss_series(history: LossHistory) -> dict[str, Series]:

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from contract.calibration import Calibration
 from contract.errors import ManifestError
 from contract.manifest import Identification, Interval, TranslatorManifest, read_manifest
 from training.errors import DataError
 from training.history import HISTORY_FILE
+from training.methods.registry import METHODS
 from training.run_folder import CANDIDATES, RUNS, SUMMARY_FILE
 
+ITERATIVE = frozenset(str(method) for method, entry in METHODS.items() if not entry.closed_form)
 JSON_BYTES_MAX = 64 * 1024 * 1024
 NATIVES = ("source native", "target native")  # rows of every judgement: each encoder's own probes in its own gallery
 
@@ -123,13 +125,13 @@ class HistoryPoint(_Read):
     """Means of the losses over the stretch of iterations that ends here."""
 
     iteration: int = Field(ge=1)
-    losses: dict[str, float]
+    losses: dict[str, FiniteFloat] = Field(min_length=1)
 
 
 class LossHistory(_Read):
     """`history.json` of one training."""
 
-    points: list[HistoryPoint]
+    points: list[HistoryPoint] = Field(min_length=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ class Run:
     folder: Path
     summary: Summary
     histories: dict[str, LossHistory]  # of the iterative methods
+    lost_histories: dict[str, str]  # of those that should have one: what is the matter with its file
     calibrations: dict[str, Calibration]
     target_calibration: Calibration | None
     learning_curve: LearningCurve | None = None
@@ -151,7 +154,7 @@ def read_run(folder: Path, *, learning_curve: Path | None = None, crossvalidatio
     if not file.is_file():
         raise DataError(str(file), "no such file; `r3an bakeoff` writes it at its end")
     summary = _parse(file, Summary)
-    histories = {name: folder / RUNS / name / HISTORY_FILE for name in summary.methods}
+    histories, lost = _histories(folder, summary)
     manifests = {
         name: _manifest(folder / CANDIDATES / name / f"{summary.source}--{summary.target}") for name in summary.methods
     }
@@ -163,12 +166,28 @@ def read_run(folder: Path, *, learning_curve: Path | None = None, crossvalidatio
     return Run(
         folder=folder,
         summary=summary,
-        histories={name: _parse(path, LossHistory) for name, path in histories.items() if path.is_file()},
+        histories=histories,
+        lost_histories=lost,
         calibrations={name: m.calibration for name, m in found.items() if m.calibration is not None},
         target_calibration=next((m.target_calibration for m in found.values()), None),
         learning_curve=curve,
         crossvalidation=folds,
     )
+
+
+def _histories(folder: Path, summary: Summary) -> tuple[dict[str, LossHistory], dict[str, str]]:
+    """What can be read, and why the rest cannot: a curve less must not keep a finished bake-off from its page."""
+    histories: dict[str, LossHistory] = {}
+    lost: dict[str, str] = {}
+    for name in summary.methods:
+        file = folder / RUNS / name / HISTORY_FILE
+        if name not in ITERATIVE and not file.exists():
+            continue
+        try:
+            histories[name] = _parse(file, LossHistory)
+        except DataError as error:
+            lost[name] = str(error)
+    return histories, lost
 
 
 def _check_direction(summary: Summary, beside: LearningCurve | CrossValidation | None, file: Path | None) -> None:
@@ -202,7 +221,9 @@ def _load(file: Path) -> dict[str, Any]:
         values = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(str(file), "no such file") from error
-    except ValueError as error:  # neither JSON nor UTF-8
+    except OSError as error:
+        raise DataError(str(file), f"cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:  # neither JSON nor UTF-8, or nested beyond reason
         raise DataError(str(file), "is no JSON file") from error
     if not isinstance(values, dict):
         raise DataError(str(file), "is no JSON object")
