@@ -23,12 +23,12 @@ Series = tuple[NDArray[np.float64], NDArray[np.float64]]  # iterations [n] and l
 
 
 def section(material: Material) -> Section:
-    """The losses of every iterative method."""
+    """The losses of every iterative method, of those that did not converge too."""
     title = "How training went"
     text = "Losses over the iterations: faint as recorded, the line a running mean."
     run = material.run
     notes = tuple(_left_out(run, name) for name in run.lost_histories)
-    series = {name: loss_series(history) for name, history in run.histories.items()}
+    series = {_heading(run, name): loss_series(history) for name, history in run.histories.items()}
     if not series:
         absent = "No training of this run kept its losses: closed forms have none, and older runs did not keep them."
         return Section("losses", title, text, absent=absent, command="r3an bakeoff --methods residual", notes=notes)
@@ -41,11 +41,18 @@ def section(material: Material) -> Section:
     return Section("losses", title, text, pictures=pictures, notes=notes)
 
 
+def _heading(run: Run, method: str) -> str:
+    return f"{method}, not converged" if method in run.summary.diverged else method
+
+
 def _left_out(run: Run, method: str) -> str:
+    why = f"The curve of {method} is left out: {run.lost_histories[method]}."
+    if method in run.summary.diverged:
+        return f"{why} Run the bake-off again: it tries this training again and writes its losses anew."
     facts = run.folder / RUNS / method / FACTS_FILE
     return (
-        f"The curve of {method} is left out: {run.lost_histories[method]}. Delete {facts} and run the bake-off again: "
-        "it takes the losses from the checkpoint beside it, without training again."
+        f"{why} Delete {facts} and run the bake-off again: it takes the losses from the checkpoint beside it, without "
+        "training again."
     )
 
 

@@ -140,7 +140,7 @@ class Run:
 
     folder: Path
     summary: Summary
-    histories: dict[str, LossHistory]  # of the iterative methods
+    histories: dict[str, LossHistory]  # of the iterative methods, those that diverged too
     lost_histories: dict[str, str]  # of those that should have one: what is the matter with its file
     calibrations: dict[str, Calibration]
     target_calibration: Calibration | None
@@ -179,9 +179,10 @@ def _histories(folder: Path, summary: Summary) -> tuple[dict[str, LossHistory], 
     """What can be read, and why the rest cannot: a curve less must not keep a finished bake-off from its page."""
     histories: dict[str, LossHistory] = {}
     lost: dict[str, str] = {}
-    for name in summary.methods:
+    for name in (*summary.methods, *summary.diverged):
         file = folder / RUNS / name / HISTORY_FILE
-        if name not in ITERATIVE and not file.exists():
+        expected = name in ITERATIVE and name in summary.training  # one that diverged at once has no losses
+        if not expected and not file.exists():
             continue
         try:
             histories[name] = _parse(file, LossHistory)

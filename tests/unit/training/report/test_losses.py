@@ -1,4 +1,4 @@
-"""Training curves: without those whose losses are gone, which is said."""
+"""Training curves: of what diverged too, and without those whose losses are gone, which is said."""
 
 import json
 from pathlib import Path
@@ -9,16 +9,18 @@ from contract.manifest import Method
 from tests.unit.training.report.samples import make_run
 from tests.unit.training.samples import SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
 from training.bakeoff import PROMOTED, Outcome, run_bakeoff
-from training.config import FitConfig
+from training.config import FitConfig, load_config
 from training.contest import Contest
 from training.fit import FACTS_FILE
 from training.history import HISTORY_FILE
 from training.report.losses import section
 from training.report.material import Material
+from training.report.run import read_run
 from training.run_folder import RUNS
 
 WHOLE = json.dumps({"points": [{"iteration": i, "losses": {"loss": 1 / i}} for i in (1, 2)]})
 SHORT = FitConfig(method=Method.FC, iterations=4, batch_rows=8)
+DIVERGING = FitConfig(method=Method.FC, iterations=40, batch_rows=8, optimizer="sgd", learning_rate=10.0, momentum=0.99)
 
 
 def keep_history(folder: Path, method: str, content: str = WHOLE) -> Path:
@@ -83,3 +85,23 @@ def test_a_damaged_history_stops_no_bakeoff_and_comes_back_as_the_page_says(tmp_
     (run / FACTS_FILE).unlink()
     assert "is left out" not in hold(tmp_path, SHORT).report.read_text()
     assert (run / HISTORY_FILE).read_text() == whole
+
+
+def test_a_training_that_diverged_shows_its_curve_and_that_it_did(tmp_path: Path) -> None:
+    keep_history(tmp_path, "fc")
+    curves = section(Material(make_run(tmp_path, diverged={"fc": "loss is nan at iteration 3"}), None))
+    assert curves.pictures[0].alt == "Losses. fc, not converged, loss: from 1 to 0.5."
+
+
+def test_a_training_that_diverged_at_once_is_no_loss_but_a_damaged_history_of_it_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path, diverged={"fc": "loss is nan at iteration 1"})
+    assert "fc" not in run.lost_histories
+    keep_history(tmp_path, "fc", "{")
+    notes = section(Material(read_run(tmp_path), None)).notes
+    assert any("The curve of fc is left out" in note and "Run the bake-off again" in note for note in notes)
+
+
+def test_the_bakeoff_of_a_training_that_diverged_draws_it(tmp_path: Path) -> None:
+    page = hold(tmp_path, DIVERGING, load_config(Method.AFFINE)).report.read_text()
+    assert "Losses. fc, not converged, " in page
+    assert "is left out" not in page
