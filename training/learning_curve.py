@@ -5,14 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
+
+from contract.vectors import Features
 from training.bootstrap import count_subjects
+from training.columns import Digests, vector_digests
 from training.contest import Contest, OnMethod, OnStage
 from training.errors import ConfigError, DivergedError
 from training.fit import fit_pairs, load_for, split_identities
+from training.methods.base import Rows, chunks
 from training.models.translator import translate
-from training.pairs import PairedFeatures
+from training.pairs import DISTRACTOR, PairedFeatures, parquet_files
 from training.preflight import check_judgeable, check_learnable
 from training.proof import Natives, Stage, judge_natives, set_stage
+from training.repeats import first_shared, refusal
 from training.training_sets import Kind, Sources, TrainingSet, training_sets
 from training.workspace import workspace, write_atomically
 
@@ -61,8 +68,8 @@ def draw_learning_curve(contest: Contest, curve: Curve, out: Path, on_stage: OnS
         pairs = load_for(
             contest.pairs, contest.source, contest.target, contest.involved, copy / "pairs", images=needs_images
         )
-        other = _read_other(contest, curve, pairs, copy)
         split = split_identities(pairs)
+        other = _read_other(contest, curve, pairs, split.held_out, copy)
         check_learnable(pairs, split.training)
         check_judgeable(pairs, split.held_out)
         stage = set_stage(pairs, split, contest.source, contest.target)
@@ -85,13 +92,38 @@ def draw_learning_curve(contest: Contest, curve: Curve, out: Path, on_stage: OnS
     return summary
 
 
-def _read_other(contest: Contest, curve: Curve, pairs: PairedFeatures, copy: Path) -> PairedFeatures | None:
+def _read_other(
+    contest: Contest, curve: Curve, pairs: PairedFeatures, held_out: Rows, copy: Path
+) -> PairedFeatures | None:
     if curve.other_domain is None:
         return None
     other = load_for(curve.other_domain, contest.source, contest.target, contest.involved, copy / "other")
     if other.fingerprint == pairs.fingerprint:
         raise ConfigError(f"{curve.other_domain}: holds the same pairs as {contest.pairs}, held-out ones included")
+    _check_apart(other, pairs, held_out)
     return other
+
+
+def _check_apart(other: PairedFeatures, pairs: PairedFeatures, held_out: Rows) -> None:
+    """Refuse another domain that would train on held-out vectors, however its file differs; 16 bytes a row are held.
+
+    Its distractors are not trained on.
+
+    Raises:
+        DataError: with the first such row.
+    """
+    trained = np.flatnonzero(np.asarray(other.identities) != DISTRACTOR)
+    files = parquet_files(other.path)
+    for space, features in other.features.items():
+        shared = first_shared(_digests(features, trained), _digests(pairs.features[space], held_out))
+        if shared is not None:
+            file_rows = [int(pq.read_metadata(file).num_rows) for file in files]
+            reason = f"same vector as in a held-out row of {pairs.path}"
+            raise refusal(reason, space, int(trained[shared]), files, file_rows)
+
+
+def _digests(features: Features, rows: Rows) -> Digests:
+    return np.concatenate([vector_digests(np.asarray(features[part])) for part in chunks(rows)])
 
 
 def _judge_methods(

@@ -13,7 +13,7 @@ def check_image_ids(digests: Digests, files: Sequence[Path], file_rows: Sequence
     """Refuse an image id, by its digest [N, 2], that occurs before. Raises DataError."""
     later, _ = _repeats(digests)
     if len(later):
-        raise _refusal("image_id occurs before", IMAGE_ID, int(later.min()), files, file_rows)
+        raise refusal("image_id occurs before", IMAGE_ID, int(later.min()), files, file_rows)
 
 
 def check_vectors(
@@ -30,7 +30,14 @@ def check_vectors(
     contradicting = later[identities[later] != identities[earlier]]
     if len(contradicting):
         reason = "same vector as in a row before, of another identity"
-        raise _refusal(reason, space, int(contradicting.min()), files, file_rows)
+        raise refusal(reason, space, int(contradicting.min()), files, file_rows)
+
+
+def first_shared(digests: Digests, others: Digests) -> int | None:
+    """The first vector, by its digest [N, 2], that is among others [M, 2]; none where they have nothing in common."""
+    later, earlier = _repeats(np.concatenate([others, digests]))
+    shared = later[(earlier < len(others)) & (later >= len(others))]
+    return int(shared.min()) - len(others) if len(shared) else None
 
 
 def _repeats(digests: Digests) -> tuple[Identities, Identities]:
@@ -40,7 +47,7 @@ def _repeats(digests: Digests) -> tuple[Identities, Identities]:
     return order[1:][same], order[:-1][same]
 
 
-def _refusal(reason: str, column: str, row: int, files: Sequence[Path], file_rows: Sequence[int]) -> DataError:
+def refusal(reason: str, column: str, row: int, files: Sequence[Path], file_rows: Sequence[int]) -> DataError:
     """The error for a row counted over all files, with its number in its own."""
     first = np.cumsum([0, *file_rows[:-1]])
     number = int(np.searchsorted(first, row, side="right")) - 1

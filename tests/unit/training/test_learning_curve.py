@@ -4,17 +4,28 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from contract.manifest import Method
-from tests.unit.training.samples import DIVERGING, SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
+from tests.unit.training.samples import (
+    DIVERGING,
+    SOURCE,
+    TARGET,
+    ignore_iteration,
+    sample_columns,
+    vectors,
+    write_pairs,
+)
 from training.config import FitConfig
 from training.contest import Contest
-from training.errors import ConfigError, DivergedError
+from training.errors import ConfigError, DataError, DivergedError
 from training.fit import FACTS_FILE, load, split_identities
 from training.learning_curve import LEARNING_CURVE_FILE, Curve, draw_learning_curve
 from training.models.translator import translate
-from training.pairs import read_pairs
+from training.pairs import DISTRACTOR, read_pairs
 from training.proof import set_stage
 from training.training_sets import Kind
 
@@ -107,8 +118,72 @@ def test_the_same_pairs_are_no_other_domain(contest: Contest, tmp_path: Path) ->
         draw(contest, tmp_path / "out", curve)
 
 
+def other_domain(folder: Path, **changed: pa.Array) -> Path:
+    """People who are not among the contest's, in two files of 40 and 24 rows, read by name."""
+    folder.mkdir()
+    columns = sample_columns(identities=16, seed=1) | changed
+    pq.write_table(pa.table(columns).slice(0, 40), folder / "a.parquet")
+    pq.write_table(pa.table(columns).slice(40), folder / "b.parquet")
+    return folder
+
+
+def held_out_row(contest: Contest, cache: Path) -> int:
+    pairs = read_pairs(contest.pairs, [SOURCE, TARGET], cache)
+    return int(split_identities(pairs).held_out[5])
+
+
+def with_row(name: str, row: int, contest: Contest, taken: int) -> pa.Array:
+    """A column of the other domain whose row is one of the contest's."""
+    values = sample_columns(identities=16, seed=1)[name].to_pylist()
+    values[row] = pq.read_table(contest.pairs)[name][taken].as_py()
+    return vectors(np.asarray(values))
+
+
+def draw_other(contest: Contest, other: Path, out: Path) -> dict[str, Any]:
+    return draw(contest, out, Curve((), (Kind.OTHER_DOMAIN,), other, seed=0))
+
+
+def test_other_people_are_another_domain(contest: Contest, tmp_path: Path) -> None:
+    found = draw_other(contest, other_domain(tmp_path / "other"), tmp_path / "out")
+    assert {(point["kind"], point["rows"]) for point in found["points"]} == {("other-domain", 64), ("clean", 64)}
+
+
+@pytest.mark.parametrize("name", [SOURCE, TARGET])
 @pytest.mark.parametrize(
-    ("rows", "kinds", "other_domain", "reason"),
+    ("row", "place"), [(3, r"a\.parquet, column {}, row 3"), (45, r"b\.parquet, column {}, row 5")]
+)
+def test_an_other_domain_with_a_held_out_vector_is_refused_by_its_row(
+    contest: Contest, tmp_path: Path, name: str, row: int, place: str
+) -> None:
+    column = with_row(name, row, contest, held_out_row(contest, tmp_path / "cache"))
+    other = other_domain(tmp_path / "other", **{name: column})
+    with pytest.raises(DataError, match=place.format(name) + ": same vector as in a held-out row of .*pairs.parquet"):
+        draw_other(contest, other, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*/*")), "nothing was trained"
+
+
+def test_the_same_pairs_saved_otherwise_are_no_other_domain(contest: Contest, tmp_path: Path) -> None:
+    pq.write_table(pq.read_table(contest.pairs), tmp_path / "again.parquet", compression="gzip")
+    with pytest.raises(DataError, match=r"again\.parquet, column old-8, row \d+: same vector as in a held-out row"):
+        draw_other(contest, tmp_path / "again.parquet", tmp_path / "out")
+
+
+def test_vectors_of_training_rows_and_of_untrained_distractors_leak_nobody(contest: Contest, tmp_path: Path) -> None:
+    pairs = read_pairs(contest.pairs, [SOURCE, TARGET], tmp_path / "cache")
+    split = split_identities(pairs)
+    identities = sample_columns(identities=16, seed=1)["identity"].to_numpy().copy()
+    identities[7] = DISTRACTOR
+    changed = {
+        SOURCE: with_row(SOURCE, 7, contest, int(split.held_out[0])),
+        TARGET: with_row(TARGET, 2, contest, int(split.training[0])),
+        "identity": pa.array(identities, pa.int32()),
+    }
+    found = draw_other(contest, other_domain(tmp_path / "other", **changed), tmp_path / "out")
+    assert ("other-domain", 63) in {(point["kind"], point["rows"]) for point in found["points"]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "kinds", "other", "reason"),
     [
         ((1,), (Kind.CLEAN,), None, "at least 2"),
         ((500,), (), None, "no kind"),
@@ -117,7 +192,7 @@ def test_the_same_pairs_are_no_other_domain(contest: Contest, tmp_path: Path) ->
     ],
 )
 def test_a_curve_that_cannot_be_drawn_is_refused(
-    rows: tuple[int, ...], kinds: tuple[Kind, ...], other_domain: Path | None, reason: str
+    rows: tuple[int, ...], kinds: tuple[Kind, ...], other: Path | None, reason: str
 ) -> None:
     with pytest.raises(ConfigError, match=reason):
-        Curve(rows, kinds, other_domain, seed=0)
+        Curve(rows, kinds, other, seed=0)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +11,7 @@ from tests.unit.training.samples import ROWS, SOURCE, TARGET, Columns, sample_co
 from training.columns import DISTRACTOR
 from training.errors import DataError
 from training.pairs import read_pairs
+from training.repeats import first_shared
 
 CUT = 20  # rows of the first of two files
 
@@ -52,3 +54,13 @@ def test_a_distractor_with_the_vector_of_somebody_known_is_refused(tmp_path: Pat
     repeated = put(put(columns, SOURCE, 3, columns[SOURCE][1].as_py()), "identity", 3, DISTRACTOR)
     with pytest.raises(DataError, match=r"a\.parquet, column old-8, row 3: same vector"):
         read(tmp_path, repeated)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_first_shared_vector_is_found_among_repeated_ones(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    digests, others = (rng.integers(0, 8, (rows, 2)).astype(np.uint64) for rows in (20, 5))
+    known = {tuple(other) for other in others.tolist()}
+    expected = next((row for row, digest in enumerate(digests.tolist()) if tuple(digest) in known), None)
+    assert first_shared(digests, others) == expected
+    assert first_shared(digests, others + np.uint64(8)) is None
