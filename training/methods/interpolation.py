@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from training.methods.base import Fit, Rows
-from training.models.translator import Translator
+from training.models.translator import Translator, translate
 
 STREAM = 1  # of random numbers, beside the order of batches
 
@@ -29,8 +29,7 @@ class Interpolations:
         first, second = (self._sources(generator.choice(self.fit.rows, self.rows)) for _ in range(2))  # [k, ds]
         share = torch.from_numpy(generator.random((self.rows, 1), np.float32))  # [k, 1]
         sources = normalize(torch.lerp(first, second, share))
-        with torch.no_grad():
-            return sources, self.teacher(sources)
+        return sources, torch.from_numpy(translate(self.teacher, sources.numpy()))
 
     def _sources(self, rows: Rows) -> Tensor:
         return normalize(torch.from_numpy(self.fit.sources(rows)))
