@@ -38,6 +38,9 @@ class Command:
     out: Path
 
 
+Refuse = Callable[[Command], str]
+
+
 def commands(bakeoff: Bakeoff, wrong: Path, folder: Path) -> dict[str, Command]:
     sides = ["--pairs", str(wrong), "--source", SOURCE, "--target", TARGET]
     version = str(bakeoff.out / "candidates" / "affine" / f"{SOURCE}--{TARGET}" / "1")
@@ -54,17 +57,22 @@ def commands(bakeoff: Bakeoff, wrong: Path, folder: Path) -> dict[str, Command]:
     }
 
 
-def refuse(command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refuse:
     """Run a command to its refusal; returns the line."""
-    monkeypatch.setattr(sys, "argv", ["r3an", *command.arguments, "--json"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    printed = capsys.readouterr()
-    assert ended.value.code == 2, printed.err
-    assert printed.out == ""
-    assert len(printed.err.splitlines()) == 1, printed.err
-    assert {path.name for path in command.out.glob("**/*")} <= {LOCK_FILE}
-    return printed.err
+
+    def run(command: Command) -> str:
+        monkeypatch.setattr(sys, "argv", ["r3an", *command.arguments, "--json"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        assert ended.value.code == 2, printed.err
+        assert printed.out == ""
+        assert len(printed.err.splitlines()) == 1, printed.err
+        assert {path.name for path in command.out.glob("**/*")} <= {LOCK_FILE}
+        return printed.err
+
+    return run
 
 
 def put(column: str, value: object, kind: pa.DataType | None = None) -> Change:
@@ -131,43 +139,31 @@ NAMES = ["fit", "chosen", "bakeoff", "probes", "gallery"]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_wrong_row_is_refused_by_file_column_and_row(
-    bakeoff: Bakeoff,
-    tmp_path: Path,
-    name: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    bakeoff: Bakeoff, tmp_path: Path, name: str, refuse: Refuse
 ) -> None:
     for what, (change, words) in ROWS.items():
         wrong = tmp_path / "wrong.parquet"
         pq.write_table(change(pq.read_table(bakeoff.pairs)), wrong)
-        said = refuse(commands(bakeoff, wrong, tmp_path)[name], monkeypatch, capsys)
+        said = refuse(commands(bakeoff, wrong, tmp_path)[name])
         for word in (f"{wrong}, column ", f"row {ROW}: ", *words):
             assert word in said, (what, said)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_wrong_column_is_refused_by_file_and_column(
-    bakeoff: Bakeoff,
-    tmp_path: Path,
-    name: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    bakeoff: Bakeoff, tmp_path: Path, name: str, refuse: Refuse
 ) -> None:
     for what, (change, words) in COLUMNS.items():
         wrong = tmp_path / "wrong.parquet"
         pq.write_table(change(pq.read_table(bakeoff.pairs)), wrong)
-        said = refuse(commands(bakeoff, wrong, tmp_path)[name], monkeypatch, capsys)
+        said = refuse(commands(bakeoff, wrong, tmp_path)[name])
         for word in (str(wrong), *words):
             assert word in said, (what, said)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_whole_parquet_is_refused_by_file(
-    bakeoff: Bakeoff,
-    tmp_path: Path,
-    name: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    bakeoff: Bakeoff, tmp_path: Path, name: str, refuse: Refuse
 ) -> None:
     whole = bakeoff.pairs.read_bytes()
     footer_length = int.from_bytes(whole[-8:-4], "little") + 8
@@ -181,12 +177,12 @@ def test_what_is_no_whole_parquet_is_refused_by_file(
     wrong = tmp_path / "wrong.parquet"
     for what, content in contents.items():
         wrong.write_bytes(content)
-        said = refuse(commands(bakeoff, wrong, tmp_path)[name], monkeypatch, capsys)
+        said = refuse(commands(bakeoff, wrong, tmp_path)[name])
         assert str(wrong) in said, (what, said)
         assert "truncated" in said, (what, said)
     (tmp_path / "folder").mkdir()
     for path, words in ((tmp_path / "folder", "folder without"), (tmp_path / "none.parquet", "no such file")):
-        said = refuse(commands(bakeoff, path, tmp_path)[name], monkeypatch, capsys)
+        said = refuse(commands(bakeoff, path, tmp_path)[name])
         assert str(path) in said
         assert words in said
 
@@ -199,26 +195,17 @@ def test_what_is_no_whole_parquet_is_refused_by_file(
     ],
 )
 def test_one_identity_only_is_refused_by_file_and_column(
-    bakeoff: Bakeoff,
-    tmp_path: Path,
-    name: str,
-    words: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    bakeoff: Bakeoff, tmp_path: Path, name: str, words: str, refuse: Refuse
 ) -> None:
     wrong = tmp_path / "wrong.parquet"
     pq.write_table(of_one_identity(pq.read_table(bakeoff.pairs)), wrong)
-    said = refuse(commands(bakeoff, wrong, tmp_path)[name], monkeypatch, capsys)
+    said = refuse(commands(bakeoff, wrong, tmp_path)[name])
     assert f"{wrong}, column identity: {words}" in said
 
 
 @pytest.mark.parametrize("name", ["probes", "gallery"])
 def test_vectors_of_another_dimension_than_the_translator_s_are_refused(
-    bakeoff: Bakeoff,
-    tmp_path: Path,
-    name: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    bakeoff: Bakeoff, tmp_path: Path, name: str, refuse: Refuse
 ) -> None:
     wrong = tmp_path / "wrong.parquet"
     table = pq.read_table(bakeoff.pairs)
@@ -227,22 +214,18 @@ def test_vectors_of_another_dimension_than_the_translator_s_are_refused(
     for space in (SOURCE, TARGET):
         table = table.set_column(table.column_names.index(space), space, wide)
     pq.write_table(table, wrong)
-    said = refuse(commands(bakeoff, wrong, tmp_path)[name], monkeypatch, capsys)
+    said = refuse(commands(bakeoff, wrong, tmp_path)[name])
     assert f"{wrong}, column " in said
     assert f"dimension {other}, the translator has" in said
 
 
 @pytest.mark.parametrize("name", ["fit", "bakeoff"])
 def test_images_that_a_method_needs_and_lacks_are_refused_by_column(
-    bakeoff: Bakeoff,
-    tmp_path: Path,
-    name: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    bakeoff: Bakeoff, tmp_path: Path, name: str, refuse: Refuse
 ) -> None:
     wrong = tmp_path / "wrong.parquet"
     pq.write_table(pq.read_table(bakeoff.pairs).drop_columns(["image"]), wrong)
     command = commands(bakeoff, wrong, tmp_path)[name]
     needing = [{"procrustes": "r3an", "affine,procrustes": "affine,r3an"}.get(word, word) for word in command.arguments]
-    said = refuse(Command(needing, command.out), monkeypatch, capsys)
+    said = refuse(Command(needing, command.out))
     assert f"{wrong}, column image: no such column" in said
