@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.results import Claim, Figure, Result, claim, machine, today
-from contract.manifest import Identification, Interval
+from benchmarks.results import Claim, Figure, Result, claim, figure_of, machine, today
+from contract.manifest import Identification
 from training.expectation import Expectation
 from training.fit import load, load_for, split_identities
 from training.models.translator import translate
@@ -72,12 +72,12 @@ def few_pairs_result(name: str, command: str, trials: list[Trial]) -> Result:
         winner, size = trial.expectation.winner, f"{trial.rows} pairs"
         expected = trial.expectation.identification[str(winner)]
         figures[f"{size}: seconds"] = round(trial.seconds, 1)
-        figures[f"{size}: expected rank-1 of {winner}, {trial.expectation.gallery_subjects} subjects"] = _figure(
+        figures[f"{size}: expected rank-1 of {winner}, {trial.expectation.gallery_subjects} subjects"] = figure_of(
             expected.rank_1
         )
-        figures[f"{size}: actual rank-1 of {winner}, all held-out subjects"] = _figure(trial.actual.rank_1)
-        figures[f"{size}: expected TAR at FAR {FAR}"] = _figure(expected.tar_at_far[FAR])
-        figures[f"{size}: actual TAR at FAR {FAR}"] = _figure(trial.actual.tar_at_far[FAR])
+        figures[f"{size}: actual rank-1 of {winner}, all held-out subjects"] = figure_of(trial.actual.rank_1)
+        figures[f"{size}: expected TAR at FAR {FAR}"] = figure_of(expected.tar_at_far[FAR])
+        figures[f"{size}: actual TAR at FAR {FAR}"] = figure_of(trial.actual.tar_at_far[FAR])
         claims.append(claim(f"{size}: seconds to choose and train", trial.seconds, "<=", SECONDS_MAX))
         apart = max(
             trial.actual.tar_at_far[FAR].low - expected.tar_at_far[FAR].high,
@@ -88,7 +88,3 @@ def few_pairs_result(name: str, command: str, trials: list[Trial]) -> Result:
     return Result(
         name=name, command=command, date=today(), machine=machine(), seconds=seconds, figures=figures, claims=claims
     )
-
-
-def _figure(interval: Interval) -> Figure:
-    return Figure(value=interval.value, low=interval.low, high=interval.high)

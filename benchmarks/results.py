@@ -2,11 +2,14 @@
 
 import os
 import platform
+import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from contract.manifest import Interval
 
 RESULTS = Path("docs/results")
 PAGE = Path("docs/benchmarks.md")
@@ -56,6 +59,16 @@ def claim(what: str, value: float, comparison: Literal[">=", "<="], goal: float)
     """State a claim; it holds or it does not."""
     holds = value >= goal if comparison == ">=" else value <= goal
     return Claim(what=what, value=round(value, 5), goal=goal, comparison=comparison, holds=holds)
+
+
+def figure_of(interval: Interval) -> Figure:
+    """A judged rate with its interval."""
+    return Figure(value=interval.value, low=interval.low, high=interval.high)
+
+
+def spread_of(values: list[float]) -> Figure:
+    """Median, least and greatest of the rounds."""
+    return Figure(value=statistics.median(values), low=min(values), high=max(values))
 
 
 def write(result: Result) -> Path:

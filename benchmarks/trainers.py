@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import torch
 
 from benchmarks.plain_algorithm1 import FaceDataset, PlainTraining, batches
-from benchmarks.results import Figure
+from benchmarks.results import Figure, figure_of
 from contract.manifest import Method
 from training.algorithm1 import Weights
 from training.bootstrap import BOOTSTRAP, PERCENTILES, identity_groups, resamples
@@ -218,7 +218,7 @@ def _judge(weights: Path) -> Judged:
     low, high = np.percentile(drawn, PERCENTILES)
     rank = rank_1(stage.compare(translated))
     return Judged(
-        rank_1=Figure(value=rank.value, low=rank.low, high=rank.high),
+        rank_1=figure_of(rank),
         cosine=Figure(value=float(cosines.mean()), low=float(low), high=float(high)),
         chance=1 / len(stage.gallery_identities),
     )

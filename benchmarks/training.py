@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.memory import COPIES, anonymous_peak_mb, repeat_pairs
-from benchmarks.results import Claim, Figure, Result, claim, machine, today
+from benchmarks.results import Claim, Figure, Result, claim, machine, spread_of, today
 from benchmarks.trainers import BATCH_ROWS, Assignment, Judged, RunningTrainer, Trainer, start_trainer
 from contract.manifest import Method
 from training.encoders.train import EncoderKind
@@ -97,8 +97,8 @@ def _compare(material: Material, folder: Path, on_stage: OnStage) -> tuple[dict[
     figures: dict[str, float | Figure] = {
         "threads of each training": float(threads.pop()),
         "face presentations of each of the two compared": float(iterations * BATCH_ROWS),
-        **{f"{trainer}: face presentations/s": _spread(rates[trainer]) for trainer in Trainer},
-        "ours over plain, same objective": _spread(ratios),
+        **{f"{trainer}: face presentations/s": spread_of(rates[trainer]) for trainer in Trainer},
+        "ours over plain, same objective": spread_of(ratios),
     }
     for trainer, outcome in judged.items():
         figures[f"{trainer}: held-out rank-1"] = outcome.rank_1
@@ -152,8 +152,3 @@ def _peaks(material: Material, folder: Path, on_stage: OnStage) -> dict[tuple[Me
             out = folder / f"{method}-{copies}"
             peaks[method, copies] = anonymous_peak_mb(pairs, material.source, material.target, config, method, out)
     return peaks
-
-
-def _spread(values: list[float]) -> Figure:
-    """Median, least and greatest of the rounds."""
-    return Figure(value=statistics.median(values), low=min(values), high=max(values))

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import torch
 
-from benchmarks.results import Claim, Figure, Result, claim, machine, today
+from benchmarks.results import Claim, Figure, Result, claim, machine, spread_of, today
 from contract.manifest import MODEL_FILE, Method, Training
 from contract.spaces import FeatureSpace
 from contract.vectors import pack_float32
@@ -75,8 +75,8 @@ def _measure(method: Method, version: Path, repository: Path, galleries: Path) -
             through = _through_gateway(client, pack_float32(features))
             raw, http = _side_by_side(_in_process(model, torch.from_numpy(features)), through)
             per_s = [rows / seconds for seconds in raw]
-            figures[f"{method}, batch {rows}: features/s in process"] = _spread(per_s)
-            figures[f"{method}, batch {rows}: gateway over in process"] = _spread(
+            figures[f"{method}, batch {rows}: features/s in process"] = spread_of(per_s)
+            figures[f"{method}, batch {rows}: gateway over in process"] = spread_of(
                 [a / b for a, b in zip(raw, http, strict=True)]
             )
     return figures
@@ -130,8 +130,3 @@ def _median_seconds(run: Callable[[], None], budget_s: float) -> float:
         run()
         seconds.append(time.perf_counter() - started_at)
     return statistics.median(seconds)
-
-
-def _spread(values: list[float]) -> Figure:
-    """Median, least and greatest of the rounds."""
-    return Figure(value=statistics.median(values), low=min(values), high=max(values))
