@@ -35,6 +35,7 @@ from training.report.run import read_run
 from training.report.write import write_page
 from training.run_folder import CANDIDATES, REPORT_FILE, RUNS, SUMMARY_FILE
 from training.trust import Trust, calibration_check, judge_confidence, with_trust
+from training.versions import check_spaces
 from training.workspace import workspace, write_atomically
 
 PROMOTED = "model_repository"
@@ -72,7 +73,8 @@ def run_bakeoff(
     `repository` the winner, as the next version of its translator unless it is the newest already.
 
     Raises:
-        TrainingError: bad pairs, bad configuration, or an export that is not the trained module.
+        TrainingError: bad pairs, bad configuration, other spaces in the repository, or an export that is not the
+            trained module.
     """
     with workspace(out) as copy:
         on_stage("reading pairs")
@@ -80,6 +82,7 @@ def run_bakeoff(
         split = split_identities(pairs)
         check_learnable(pairs, split.training)
         check_judgeable(pairs, split.held_out)
+        check_spaces(contest.translator_id, pairs.space(contest.source), pairs.space(contest.target), repository)
         stage = set_stage(pairs, split, contest.source, contest.target)
         entrants, diverged = _train_all(contest, pairs, split, stage, out, on_stage, on_method, hardware)
         on_stage("judging both encoders in their own spaces")
