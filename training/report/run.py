@@ -32,6 +32,7 @@ class TrainingFacts(_Read):
     rows: int
     identities: int
     seconds: float
+    data_fingerprint: str
 
 
 class Difference(_Read):
@@ -106,8 +107,9 @@ class LearningPoint(_Read):
 class LearningCurve(_Read):
     """`learning_curve.json`."""
 
-    source: str | None = None
-    target: str | None = None
+    source: str
+    target: str
+    data_fingerprint: str
     points: list[LearningPoint]
 
 
@@ -116,6 +118,7 @@ class CrossValidation(_Read):
 
     source: str
     target: str
+    data_fingerprint: str
     folds: int
     identification: dict[str, Identification]
     rank_1_difference: dict[str, dict[str, Difference]] = Field(default_factory=dict)
@@ -162,7 +165,8 @@ def read_run(folder: Path, *, learning_curve: Path | None = None, crossvalidatio
     curve = _parse(learning_curve, LearningCurve) if learning_curve else None
     folds = _parse(crossvalidation, CrossValidation) if crossvalidation else None
     for beside, path in ((curve, learning_curve), (folds, crossvalidation)):
-        _check_direction(summary, beside, path)
+        if beside is not None and path is not None:
+            _check_same(summary, file, beside, path)
     return Run(
         folder=folder,
         summary=summary,
@@ -191,14 +195,13 @@ def _histories(folder: Path, summary: Summary) -> tuple[dict[str, LossHistory], 
     return histories, lost
 
 
-def _check_direction(summary: Summary, beside: LearningCurve | CrossValidation | None, file: Path | None) -> None:
-    if beside is None or (beside.source or summary.source, beside.target or summary.target) == (
-        summary.source,
-        summary.target,
-    ):
-        return
-    reason = f"is of {beside.source} to {beside.target}, the bake-off of {summary.source} to {summary.target}"
-    raise DataError(str(file), reason)
+def _check_same(summary: Summary, summary_file: Path, beside: LearningCurve | CrossValidation, file: Path) -> None:
+    """Refuse what is of another direction or of other pairs: on one page both would be taken for the same."""
+    if (beside.source, beside.target) != (summary.source, summary.target):
+        reason = f"is of {beside.source} to {beside.target}, the bake-off of {summary.source} to {summary.target}"
+        raise DataError(str(file), reason)
+    if beside.data_fingerprint != summary.training[summary.winner].data_fingerprint:
+        raise DataError(str(file), f"was made from other data than {summary_file}")
 
 
 Model = TypeVar("Model", bound=BaseModel)

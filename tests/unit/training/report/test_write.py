@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.training.report.samples import judgement, make_evidence, make_run, rate
+from tests.unit.training.report.samples import FINGERPRINT, judgement, make_evidence, make_run, rate
 from training.report.material import Evidence, Material, Paintings
 from training.report.run import NATIVES, Difference
 from training.report.write import make_sections, write_page, write_report
@@ -117,7 +117,7 @@ def test_no_identity_of_the_stage_is_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("methods", [("r3an",), ("residual", "r3an", "arch1")])
 def test_panels_show_the_winner_and_the_best_that_paints(tmp_path: Path, methods: tuple[str, ...]) -> None:
-    facts = {"rows": 1, "identities": 1, "seconds": 1}
+    facts = {"rows": 1, "identities": 1, "seconds": 1, "data_fingerprint": FINGERPRINT}
     ranks = dict(zip(methods, (0.9, 0.8, 0.7), strict=False)) | dict.fromkeys(NATIVES, 0.95)
     run = make_run(
         tmp_path,
