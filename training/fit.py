@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from contract.manifest import Method, Training
-from contract.spaces import FeatureSpace
+from contract.spaces import NAME_LENGTH_MAX, FeatureSpace
 from training.config import FitConfig
+from training.contest import translator_id
 from training.errors import ConfigError, DataError, TrainingError
 from training.export import software_versions
 from training.hardware import PLAIN, PRECISION, Hardware, Precision
@@ -92,6 +93,11 @@ def load_for(
     """Read what the methods need of a data set, and the images in any case if asked to. Raises DataError."""
     if source == target:
         raise DataError(str(path), "source and target are the same feature space", column=source)
+    if len(name := translator_id(source, target)) > NAME_LENGTH_MAX:
+        reason = (
+            f"the translator's name, {name}, would have {len(name)} characters; at most {NAME_LENGTH_MAX} are allowed"
+        )
+        raise DataError(str(path), reason, column=source)
     images = images or any(entry(method).needs_images for method in methods)
     return read_pairs(path, [source, target], cache_dir, images=images, on_rows=on_rows)
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from training.contest import translator_id
 from training.errors import DataError
 from training.expectation import read_expectation
 from training.export import Facts, export_translator
@@ -28,7 +29,7 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
     """
     translator, fact = load(fitted)
     facts = Facts(
-        id=f"{fact.source.id}--{fact.target.id}",
+        id=translator_id(fact.source.id, fact.target.id),
         method=fact.method,
         source=fact.source,
         target=fact.target,
