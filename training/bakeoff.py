@@ -222,7 +222,10 @@ def _summary(
         "identification": {name: row.model_dump(mode="json") for name, row in rows.items()},
         "gallery_direction": {str(m): e.proof.gallery_direction.model_dump(mode="json") for m, e in entrants.items()},
         "cmc": {str(m): e.proof.cmc for m, e in entrants.items()}
-        | {"target native": stage.cmc(stage.compare(stage.target_probes))},
+        | {
+            "source native": stage.cmc(stage.compare_sources()),
+            "target native": stage.cmc(stage.compare(stage.target_probes)),
+        },
         "calibration_check": {str(m): calibration_check(stage, e.proof) for m, e in entrants.items()},
         "abstention": {str(m): card["abstention"] for m, card in shown.items()},
         "auroc": shown[winner]["auroc"],

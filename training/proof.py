@@ -45,6 +45,10 @@ class Stage:
         """Probes in the target space with each face of its gallery."""
         return compare(probes, self.probe_identities, self.target_gallery, self.gallery_identities)
 
+    def compare_sources(self) -> Comparison:
+        """Native probes in the source space with each face of its gallery."""
+        return compare(self.source_probes, self.probe_identities, self.source_gallery, self.gallery_identities)
+
     def judge(self, probes: Features) -> Identification:
         """Probes in the target space against its gallery."""
         return judge(probes, self.probe_identities, self.target_gallery, self.gallery_identities)
@@ -89,7 +93,7 @@ class Natives:
 def judge_natives(stage: Stage) -> Natives:
     """Judge both encoders in their own spaces, and raw source probes against the target's gallery."""
     return Natives(
-        source=judge(stage.source_probes, stage.probe_identities, stage.source_gallery, stage.gallery_identities),
+        source=measure(stage.compare_sources()),
         target=stage.judge(stage.target_probes),
         untranslated=stage.judge(resize(stage.source_probes, stage.target_gallery.shape[1])),
     )

@@ -44,6 +44,14 @@ def test_a_method_that_diverges_is_reported_and_the_others_are_judged(tmp_path: 
     assert f"fc is not in the table: {summary['diverged']['fc']}." in outcome.report.read_text()
 
 
+def test_both_natives_have_a_cmc_curve_that_begins_at_their_rank_1(tmp_path: Path) -> None:
+    outcome, _ = hold(tmp_path, load_config(Method.AFFINE))
+    summary = json.loads(outcome.summary.read_text())
+    assert list(summary["cmc"]) == ["affine", "source native", "target native"]
+    for name, curve in summary["cmc"].items():
+        assert curve[0] == pytest.approx(summary["identification"][name]["rank_1"]["value"], abs=1e-5)
+
+
 def test_a_bakeoff_of_diverging_methods_alone_says_so(tmp_path: Path) -> None:
     with pytest.raises(DivergedError):
         hold(tmp_path, DIVERGING)

@@ -1,5 +1,6 @@
 """The page: everything absent is said, everything present is shown, and nothing is loaded from elsewhere."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from tests.unit.training.report.samples import FINGERPRINT, judgement, make_evidence, make_run, rate
 from training.report.material import Evidence, Material, Paintings
-from training.report.run import NATIVES, Difference
+from training.report.run import NATIVES, Difference, read_run
 from training.report.write import make_sections, write_page, write_report
 
 ABSENT_WITHOUT_EVIDENCE = {
@@ -94,6 +95,32 @@ def test_the_page_stands_alone_and_can_be_read_without_seeing_it(tmp_path: Path)
     assert links == {section["id"] for section in page.all("section")}
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files[1:])
     assert not list(tmp_path.glob(".*")), "nothing half-written is left"
+
+
+def notes_of(folder: Path, section_id: str, name: str, content: dict[str, object]) -> tuple[str, ...]:
+    data = {"source": "old-10", "target": "new-8", "data_fingerprint": FINGERPRINT}
+    (folder / "beside.json").write_text(json.dumps(data | content))
+    make_run(folder)
+    run = read_run(folder, **{name: folder / "beside.json"})
+    (found,) = (section for section in make_sections(Material(run, None)) if section.id == section_id)
+    assert not found.absent
+    return found.notes
+
+
+def test_methods_that_diverged_in_cross_validation_are_listed(tmp_path: Path) -> None:
+    diverged = {"fc": "fold 2: the loss is not finite at iteration 3"}
+    content = {"folds": 3, "identification": {"affine": judgement(0.5)}, "diverged": diverged}
+    notes = notes_of(tmp_path, "crossvalidation", "crossvalidation", content)
+    assert notes == ("fc is not in the table: fold 2: the loss is not finite at iteration 3.",)
+
+
+@pytest.mark.parametrize("points", [0, 1])
+def test_methods_that_diverged_in_a_learning_curve_are_listed(tmp_path: Path, points: int) -> None:
+    point = {"kind": "clean", "method": "affine", "rows": 5, "identities": 2, "rank_1": rate(0.5)}
+    diverged = {"kind": "clean", "method": "fc", "asked": "all", "rows": 1500, "reason": "the loss is not finite"}
+    content = {"points": [point], "diverged": [diverged] * points}
+    notes = notes_of(tmp_path, "learning", "learning_curve", content)
+    assert notes == ("fc has no point at 1,500 clean rows: the loss is not finite.",) * points
 
 
 def test_names_from_a_file_are_text_and_never_markup(tmp_path: Path) -> None:
