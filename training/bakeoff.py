@@ -1,4 +1,9 @@
-"""The bake-off: all methods on the same pairs, judged on the same held-out identities, and the winner promoted."""
+"""The bake-off: all methods on the same pairs, judged on the same held-out identities, and the winner promoted.
+
+The winner is chosen and judged on the same identities, so that its figure, the largest of several that rise and fall
+together, is a little too high; by how much the paired intervals tell (docs/decisions/promotion.md). A fit of few pairs
+chooses by cross-validation instead (`training.selection`).
+"""
 
 import json
 import shutil

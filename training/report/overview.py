@@ -3,6 +3,7 @@
 from matplotlib.figure import Figure
 
 from contract.manifest import Identification, Interval
+from training.report.headline import bias_of_choice
 from training.report.material import Material, Picture, Section
 from training.report.run import NATIVES, Summary
 from training.report.style import line_style, new_figure, png
@@ -25,6 +26,7 @@ def section(material: Material) -> Section:
         pictures=(Picture("overview", f"Rank-1 with intervals: {said}.", png(draw(rows))),),
         tables=(bakeoff_table(summary),),
         notes=(
+            *bias_of_choice(summary),
             "untranslated compares the source's vectors with the target's gallery as they are, cut or padded to its "
             "dimension: chance. A dash stands where the number of comparisons cannot support a rate.",
             *not_in_table(summary.diverged),
