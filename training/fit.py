@@ -115,11 +115,11 @@ def fit_pairs(
 ) -> tuple[Translator, FittedFacts]:
     """Train one method, or take up the finished or interrupted training that lies in `out`.
 
-    A finished fit of the same facts stays as it is, with the seconds it took. A teacher that the configuration asks
-    for is trained first, by `lesson` or else as it is shipped, within `out`; the seconds are those of both.
+    A finished fit of the same facts stays as it is, with its seconds and its software. A teacher that the configuration
+    asks for is trained first, by `lesson` or else as it is shipped, within `out`; the seconds are those of both.
 
     Raises:
-        TrainingError: bad data, another training in `out`, damaged seconds of earlier runs, or divergence.
+        TrainingError: bad data, another training or fit in `out`, damaged seconds of earlier runs, or divergence.
     """
     out.mkdir(parents=True, exist_ok=True)
     lesson = lesson or shipped_lesson(config, out / TEACHER)
@@ -184,10 +184,10 @@ def _with_seconds(facts: FittedFacts, seconds: float) -> FittedFacts:
 
 
 def _finished(facts: FittedFacts, out: Path) -> tuple[Translator, FittedFacts] | None:
-    """The finished fit in `out`, if its facts are these, whatever seconds it took.
+    """The finished fit in `out`, with the seconds it took and the software that made it.
 
     Raises:
-        ConfigError: a finished fit of another method lies there, which nobody asked to lose.
+        ConfigError: it is not the one that is asked for, and nobody asked to lose it.
     """
     try:
         translator, found = load(out)
@@ -195,7 +195,22 @@ def _finished(facts: FittedFacts, out: Path) -> tuple[Translator, FittedFacts] |
         return None
     if found.method != facts.method:
         raise ConfigError(f"{out} holds a finished fit of {found.method}; choose another folder")
-    return (translator, found) if _with_seconds(found, 0.0) == facts else None
+    if changed := _changed(found, facts):
+        raise ConfigError(f"{out} holds a finished fit by other {', '.join(changed)}; choose another folder")
+    return translator, found
+
+
+def _changed(found: FittedFacts, facts: FittedFacts) -> list[str]:
+    """In what two fits of one method differ; their software is not asked for."""
+    before, now = found.training, facts.training
+    rows = (before.rows, before.identities, before.rows_sha256 or now.rows_sha256)  # older fits do not name theirs
+    same = {
+        "spaces": (found.source, found.target) == (facts.source, facts.target),
+        "data": before.data_fingerprint == now.data_fingerprint,
+        "rows": rows == (now.rows, now.identities, now.rows_sha256),
+        "settings": before.config == now.config,
+    }
+    return [what for what, is_same in same.items() if not is_same]
 
 
 def save(translator: Translator, facts: FittedFacts, out: Path) -> None:
