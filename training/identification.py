@@ -23,6 +23,7 @@ from contract.manifest import Identification, Interval
 from contract.vectors import Features
 from training.bootstrap import BOOTSTRAP, Counts, identity_groups, interval_of, resamples
 from training.comparison import Comparison, Identities, Rows, compare
+from training.lazy_rows import FeatureRows
 
 FARS = ("1e-3", "1e-4", "1e-5", "1e-6")
 FPIRS = ("0.01", "0.003")
@@ -32,7 +33,7 @@ EDGES_MAX = 512  # candidate thresholds of a resample
 def judge(
     probes: Features,
     probe_identities: Identities,
-    gallery: Features,
+    gallery: FeatureRows,
     gallery_identities: Identities,
     *,
     bootstrap: int = BOOTSTRAP,
