@@ -1,7 +1,6 @@
 """Publish a trained translator: TorchScript, parity, hash, manifest, Triton configuration."""
 
 import os
-import platform
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -150,11 +149,6 @@ def measure_parity(module: nn.Module, scripted: torch.jit.ScriptModule, source_d
             f"TorchScript differs from the trained module by {worst:g}; at most {PARITY_MAX:g} is allowed"
         )
     return worst
-
-
-def software_versions() -> dict[str, str]:
-    """Versions that decide the weights."""
-    return {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__}
 
 
 def _proof(scripted: torch.jit.ScriptModule, source_dim: int) -> tuple[float, ...]:

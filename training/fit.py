@@ -10,22 +10,22 @@ import torch
 
 from contract.manifest import Method, Training
 from contract.spaces import NAME_LENGTH_MAX, FeatureSpace
+from training.conditions import Conditions, conditions_now, keep_conditions, merge_conditions
 from training.config import FitConfig
 from training.contest import translator_id
 from training.errors import ConfigError, DataError, TrainingError
-from training.export import software_versions
-from training.hardware import PLAIN, PRECISION, Hardware, Precision
+from training.hardware import PLAIN, Hardware
 from training.lessons import TEACHER, Lesson, facts_of, shipped_lesson
 from training.loop import OnIteration
 from training.methods.base import Fit, Rows, rows_sha256
 from training.methods.registry import empty_translator, entry
-from training.models.translator import Translator
+from training.models.translator import Translator, weights_sha256
 from training.pairs import DISTRACTOR, IDENTITY, OnRows, PairedFeatures, read_pairs
 from training.stopwatch import Stopwatch, read_seconds
 from training.workspace import write_atomically
 
 WEIGHTS_FILE, FACTS_FILE, CHECKPOINT_FILE = "translator.pt", "fit.json", "checkpoint.pt"
-SECONDS_FILE = "seconds.json"
+SECONDS_FILE, CONDITIONS_FILE = "seconds.json", "conditions.json"
 HELD_OUT_SHARE = 0.4
 SPLIT_SEED = 0  # one split for all methods and seeds of a data set, so that results compare
 
@@ -124,11 +124,12 @@ def fit_pairs(
     out.mkdir(parents=True, exist_ok=True)
     lesson = lesson or shipped_lesson(config, out / TEACHER)
     fit = Fit(pairs, rows, source, target, config, out / CHECKPOINT_FILE, on_iteration)
-    facts = _facts(fit, hardware, lesson)
+    is_iterative = not entry(config.method).closed_form
+    conditions = conditions_now(hardware if is_iterative else PLAIN)
+    facts = _facts(fit, conditions, lesson)
     finished = _finished(facts, out)
     if finished is not None:
         return finished
-    is_iterative = not entry(config.method).closed_form
     if is_iterative and hardware != PLAIN:
         from training.processes import check_batches  # noqa: PLC0415 - Fabric takes a second to load
 
@@ -139,12 +140,15 @@ def fit_pairs(
         how = (lesson.folder, on_iteration, hardware, lesson.lesson)
         teacher, taught = fit_pairs(pairs, rows, source, target, lesson.settings, *how)
         fit, before_s = replace(fit, teacher=teacher), before_s or taught.training.seconds
+        conditions = merge_conditions(taught.training.software, conditions)
+    if is_iterative:
+        conditions = keep_conditions(out / CONDITIONS_FILE, conditions, is_begun=is_begun)
     stopwatch = Stopwatch(out / SECONDS_FILE, before_s, config.checkpoint_interval_s)
     try:
         translator = _train(replace(fit, on_iteration=stopwatch.watch(on_iteration)), hardware)
     finally:
         stopwatch.keep()
-    facts = _with_seconds(facts, round(stopwatch.seconds, 3))
+    facts = _made(facts, conditions, round(stopwatch.seconds, 3), weights_sha256(translator))
     save(translator, facts, out)
     return translator, facts
 
@@ -158,9 +162,8 @@ def _train(fit: Fit, hardware: Hardware) -> Translator:
     return fit_on_devices(fit, hardware)
 
 
-def _facts(fit: Fit, hardware: Hardware, lesson: Lesson | None) -> FittedFacts:
-    """What is known of a fit before it is made: all but the seconds."""
-    is_mixed = hardware.precision is not Precision.FULL and not entry(fit.config.method).closed_form
+def _facts(fit: Fit, conditions: Conditions, lesson: Lesson | None) -> FittedFacts:
+    """What is known of a fit before it is made."""
     training = Training(
         data_fingerprint=fit.pairs.fingerprint,
         rows=len(fit.rows),
@@ -169,7 +172,7 @@ def _facts(fit: Fit, hardware: Hardware, lesson: Lesson | None) -> FittedFacts:
         config=facts_of(fit.config, lesson),
         seed=fit.config.seed,
         seconds=0.0,
-        software=software_versions() | ({PRECISION: str(hardware.precision)} if is_mixed else {}),
+        software=conditions,
     )
     return FittedFacts(
         method=fit.config.method,
@@ -179,8 +182,9 @@ def _facts(fit: Fit, hardware: Hardware, lesson: Lesson | None) -> FittedFacts:
     )
 
 
-def _with_seconds(facts: FittedFacts, seconds: float) -> FittedFacts:
-    return replace(facts, training=facts.training.model_copy(update={"seconds": seconds}))
+def _made(facts: FittedFacts, conditions: Conditions, seconds: float, weights: str) -> FittedFacts:
+    learned = {"software": conditions, "seconds": seconds, "weights_sha256": weights}
+    return replace(facts, training=facts.training.model_copy(update=learned))
 
 
 def _finished(facts: FittedFacts, out: Path) -> tuple[Translator, FittedFacts] | None:

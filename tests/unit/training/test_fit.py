@@ -12,6 +12,7 @@ import torch
 import training.fit
 from contract.manifest import Method
 from tests.unit.training.samples import IDENTITIES, SOURCE, TARGET, ignore_iteration, sample_pairs
+from training.conditions import conditions_now, threads_of
 from training.config import FitConfig
 from training.errors import ConfigError, DataError
 from training.fit import (
@@ -25,7 +26,9 @@ from training.fit import (
     load,
     save,
 )
+from training.hardware import PLAIN
 from training.history import HISTORY_FILE
+from training.lessons import Lesson
 from training.loop import Losses, OnIteration
 from training.methods.base import Rows
 from training.models.translator import Translator, weights_sha256
@@ -148,7 +151,7 @@ def test_a_finished_fit_by_other_software_is_taken_up_as_what_it_is(
     pairs: PairedFeatures, out: Path, monkeypatch: pytest.MonkeyPatch, method: Method
 ) -> None:
     first = fit(pairs, out, configure(method))[1]
-    monkeypatch.setattr(training.fit, "software_versions", lambda: {"torch": "another"})
+    monkeypatch.setattr(training.fit, "conditions_now", lambda _: {"torch": "another"})
     assert fit(pairs, out, configure(method))[1] == first
 
 
@@ -194,6 +197,31 @@ def test_facts_never_stand_beside_the_weights_of_another_fit(
     with pytest.raises(KeyboardInterrupt):
         save(translator, facts, out)
     assert not (out / FACTS_FILE).exists()
+
+
+@pytest.mark.parametrize("method", [Method.AFFINE, Method.FC])
+def test_the_facts_name_the_weights_and_what_decided_them(pairs: PairedFeatures, out: Path, method: Method) -> None:
+    translator, facts = fit(pairs, out, configure(method))
+    assert facts.training.weights_sha256 == weights_sha256(translator)
+    assert facts.training.software == conditions_now(PLAIN)
+    assert load(out)[1] == facts
+
+
+def test_a_training_that_went_on_in_other_threads_names_both_numbers(pairs: PairedFeatures, out: Path) -> None:
+    config, threads = configure(Method.FC, checkpoint_interval_s=1e-9), torch.get_num_threads()
+    with threads_of({"threads": str(threads + 1)}):
+        interrupt(pairs, out, config)
+    assert fit(pairs, out, config)[1].training.software["threads"] == f"{threads + 1}, {threads}"
+
+
+def test_a_student_names_what_its_teacher_was_trained_under_too(pairs: PairedFeatures, out: Path) -> None:
+    config, threads = configure(Method.DISTILLED, teacher=Method.AFFINE), torch.get_num_threads()
+    with threads_of({"threads": str(threads + 1)}):
+        fit(pairs, out / "teacher", configure(Method.AFFINE))
+    lesson = Lesson(configure(Method.AFFINE), out / "teacher", None)
+    rows = np.arange(len(pairs) // 2)
+    _, facts = fit_pairs(pairs, rows, SOURCE, TARGET, config, out, ignore_iteration, PLAIN, lesson)
+    assert facts.training.software["threads"] == f"{threads + 1}, {threads}"
 
 
 def test_seconds_of_interrupted_runs_add_up(pairs: PairedFeatures, out: Path) -> None:
