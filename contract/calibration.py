@@ -35,14 +35,17 @@ class Calibration(BaseModel):
         return self
 
     def fmr_at(self, similarity: float) -> float:
-        """False-match rate at a cosine similarity: log-linear between points, clipped to the first and last."""
+        """False-match rate at a cosine similarity, log-linear between points; 1 below the first, the last beyond it.
+
+        Below the first point nothing was measured but that it is more: the bulk of all impostors may lie there.
+        """
         return float(self.fmrs_at(np.array([similarity]))[0])
 
     def fmrs_at(self, similarities: NDArray[np.float64]) -> NDArray[np.float64]:
         """False-match rates [N] at cosine similarities [N], as `fmr_at`."""
         known = [p.similarity for p in self.points]
         log_fmrs = [math.log10(p.fmr) for p in self.points]
-        return np.asarray(10.0 ** np.interp(similarities, known, log_fmrs), dtype=np.float64)
+        return np.asarray(10.0 ** np.interp(similarities, known, log_fmrs, left=0.0), dtype=np.float64)
 
     def similarity_at(self, fmr: float) -> float:
         """Cosine similarity to demand for at most this false-match rate.
@@ -54,4 +57,4 @@ class Calibration(BaseModel):
             raise ValueError(f"max_fmr must lie in [{self.points[-1].fmr:g}, {self.points[0].fmr:g}]")
         log_fmrs = [math.log10(p.fmr) for p in reversed(self.points)]
         similarities = [p.similarity for p in reversed(self.points)]
-        return float(np.interp(math.log10(fmr), log_fmrs, similarities))
+        return max(float(np.interp(math.log10(fmr), log_fmrs, similarities)), similarities[-1])  # despite rounding

@@ -112,7 +112,8 @@ class Training(_Facts):
     config: dict[str, str | int | float | bool | list[int] | None]
     seed: int
     seconds: float = Field(ge=0)
-    software: dict[str, str]
+    software: dict[str, str]  # versions, threads, instructions and what else decides the last digits of the weights
+    weights_sha256: Sha256 | None = None  # of all weights, however they are stored; None in manifests from before
 
 
 class Parity(_Facts):

@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 DIMENSION_MAX = 8192
 
 # One grammar for whatever becomes a folder, a Redis key, a metric label or a Triton model: lower case, no separators
-# of paths or queries, never hidden, at most 128 characters.
-NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?$"
+# of paths or queries, never hidden.
+NAME_LENGTH_MAX = 128
+NAME_PATTERN = rf"^[a-z0-9](?:[a-z0-9._-]{{0,{NAME_LENGTH_MAX - 2}}}[a-z0-9])?$"
 
 # Ids that users choose (faces, subjects): wider, but still free of white space, slashes and control characters.
 RECORD_ID_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9._:@=+-]{0,127})$"

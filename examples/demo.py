@@ -140,7 +140,7 @@ def enrol(client: httpx.Client, model: str, stage: Stage) -> None:
     _checked(client.put(f"/galleries/{GALLERY}", json={"model": model}))
     for rows in _chunks(len(stage.gallery_identities), ENROL_ROWS):
         faces = [{"face_id": f"face-{row}", "subject": f"person-{stage.gallery_identities[row]}"} for row in rows]
-        body = {"source_model": model, "faces": faces} | _encoded(stage.target_gallery[rows])
+        body = {"source_model": model, "faces": faces} | _encoded(stage.target_gallery[np.asarray(rows)])
         _checked(client.post(f"/galleries/{GALLERY}/faces", json=body))
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from contract.manifest import Abstention, Interval
 from contract.vectors import Features, l2_normalize
-from training.bootstrap import BOOTSTRAP, PERCENTILES, identity_groups, interval_of, resamples
+from training.bootstrap import BOOTSTRAP, PERCENTILES, identity_groups, interval_of, rate_of_all, resamples
 from training.comparison import Identities
 
 KEPT = tuple(round(1 - 0.05 * step, 2) for step in range(20))  # 1 … 0.05 of the probes
@@ -36,11 +36,12 @@ def abstention_curve(
     )  # [B, K]
     rank_1 = found.sum(axis=0) / shown.sum(axis=0)  # [K]
     low, high = np.percentile(drawn, PERCENTILES, axis=0)
+    most = rate_of_all((shown > 0).sum(axis=0))  # [K]
     return Abstention(
         kept=KEPT,
         rank_1=_rounded(rank_1),
-        low=_rounded(np.minimum(low, rank_1)),
-        high=_rounded(np.clip(high, rank_1, 1)),
+        low=_rounded(np.minimum(np.minimum(low, most), rank_1)),
+        high=_rounded(np.clip(np.maximum(high, 1 - most), rank_1, 1)),
     )
 
 
@@ -78,7 +79,8 @@ def auroc(
         for w in resamples(count, bootstrap, seed)
         for start in range(0, len(w), at_once)
     ]
-    return interval_of(value, np.concatenate(drawn))
+    identities = min(identity_groups(side)[1] for side in (face_identities, other_identities))
+    return interval_of(value, np.concatenate(drawn), identities)
 
 
 def impostures(sources: Features, targets: Features, seed: int = 0) -> Mapping[str, Features]:

@@ -1,4 +1,9 @@
-"""The bake-off: all methods on the same pairs, judged on the same held-out identities, and the winner promoted."""
+"""The bake-off: all methods on the same pairs, judged on the same held-out identities, and the winner promoted.
+
+The winner is chosen and judged on the same identities, so that its figure, the largest of several that rise and fall
+together, is a little too high; by how much the paired intervals tell (docs/decisions/promotion.md). A fit of few pairs
+chooses by cross-validation instead (`training.selection`).
+"""
 
 import json
 import shutil
@@ -35,6 +40,7 @@ from training.report.run import read_run
 from training.report.write import write_page
 from training.run_folder import CANDIDATES, REPORT_FILE, RUNS, SUMMARY_FILE
 from training.trust import Trust, calibration_check, judge_confidence, with_trust
+from training.versions import check_spaces
 from training.workspace import workspace, write_atomically
 
 PROMOTED = "model_repository"
@@ -72,7 +78,8 @@ def run_bakeoff(
     `repository` the winner, as the next version of its translator unless it is the newest already.
 
     Raises:
-        TrainingError: bad pairs, bad configuration, or an export that is not the trained module.
+        TrainingError: bad pairs, bad configuration, other spaces in the repository, or an export that is not the
+            trained module.
     """
     with workspace(out) as copy:
         on_stage("reading pairs")
@@ -80,6 +87,7 @@ def run_bakeoff(
         split = split_identities(pairs)
         check_learnable(pairs, split.training)
         check_judgeable(pairs, split.held_out)
+        check_spaces(contest.translator_id, pairs.space(contest.source), pairs.space(contest.target), repository)
         stage = set_stage(pairs, split, contest.source, contest.target)
         entrants, diverged = _train_all(contest, pairs, split, stage, out, on_stage, on_method, hardware)
         on_stage("judging both encoders in their own spaces")
@@ -219,7 +227,10 @@ def _summary(
         "identification": {name: row.model_dump(mode="json") for name, row in rows.items()},
         "gallery_direction": {str(m): e.proof.gallery_direction.model_dump(mode="json") for m, e in entrants.items()},
         "cmc": {str(m): e.proof.cmc for m, e in entrants.items()}
-        | {"target native": stage.cmc(stage.compare(stage.target_probes))},
+        | {
+            "source native": stage.cmc(stage.compare_sources()),
+            "target native": stage.cmc(stage.compare(stage.target_probes)),
+        },
         "calibration_check": {str(m): calibration_check(stage, e.proof) for m, e in entrants.items()},
         "abstention": {str(m): card["abstention"] for m, card in shown.items()},
         "auroc": shown[winner]["auroc"],

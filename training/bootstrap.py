@@ -1,9 +1,11 @@
 """Intervals by drawing whole identities, with replacement: of one rate, and of differences between methods.
 
 All are 95 % percentile bootstraps. Faces of one person resemble each other, so that drawing probes one by one would
-promise more certainty than there is.
+promise more certainty than there is. Where all identities drawn succeed, every resample agrees and its percentiles
+would promise a certainty that no sample gives: no interval says more than `rate_of_all` allows.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -45,10 +47,23 @@ def resamples(count: int, bootstrap: int, seed: int) -> Iterator[Counts]:
         yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float32)
 
 
-def interval_of(value: float, drawn: NDArray[np.float64]) -> Interval:
-    """A rate with the interval of its resamples [B]; it holds the rate itself."""
+def rate_of_all(identities: int | Rows) -> NDArray[np.float64]:
+    """The least rate at which all of so many independent identities still succeed in one of forty samples.
+
+    The closed form of the exact two-sided 95 % bound of n successes in n (Clopper and Pearson, Biometrika 26, 1934):
+    the highest lower bound that n identities can support. Of none in n, the upper bound is 1 minus this.
+    """
+    return np.asarray((PERCENTILES[0] / 100) ** (1 / np.asarray(identities, np.float64)))
+
+
+def interval_of(value: float, drawn: NDArray[np.float64], identities: int) -> Interval:
+    """A rate over so many identities with the interval of its resamples [B]; it holds the rate itself.
+
+    Near 0 and 1 it is as wide as at them: a sample with hardly a failure knows no more than one without.
+    """
     low, high = np.clip(np.percentile(drawn, PERCENTILES), 0, 1)
-    return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
+    most = float(rate_of_all(identities))
+    return Interval(value=value, low=min(float(low), value, most), high=max(float(high), value, 1 - most))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,8 @@ def paired_differences(
 ) -> dict[str, dict[str, Difference]]:
     """Differences between every two methods' rates on the SAME probes [P], identities drawn alike for all.
 
-    `[a][b]` is a's rate minus b's, and `[b][a]` the same seen from the other side.
+    `[a][b]` is a's rate minus b's, and `[b][a]` the same seen from the other side. Of two methods with the same hits
+    the interval is what the identities can say of how often they differ at most.
     """
     groups, count = identity_groups(identities)
     hits = [np.bincount(groups, weights=found, minlength=count) for found in correct.values()]
@@ -78,10 +94,21 @@ def paired_differences(
     probes = np.bincount(groups, minlength=count)  # [I]
     drawn = np.concatenate([(w @ table) / (w @ probes)[:, None] for w in resamples(count, bootstrap, seed)])  # [B, M]
     rates = dict(zip(correct, zip(table.sum(axis=0) / probes.sum(), drawn.T, strict=True), strict=True))
-    return {a: {b: _difference(*rates[a], *rates[b]) for b in rates if b != a} for a in rates}
+    most = float(rate_of_all(count))
+    found: dict[str, dict[str, Difference]] = {a: {} for a in rates}
+    for a, b in itertools.permutations(rates, 2):
+        agree = np.array_equal(correct[a], correct[b])
+        found[a][b] = _same(most) if agree else _difference(*rates[a], *rates[b], most)
+    return found
 
 
-def _difference(a: float, drawn_a: NDArray[np.float64], b: float, drawn_b: NDArray[np.float64]) -> Difference:
+def _same(most: float) -> Difference:
+    return Difference(0.0, most - 1, 1 - most, 0.0)
+
+
+def _difference(
+    a: float, drawn_a: NDArray[np.float64], b: float, drawn_b: NDArray[np.float64], most: float
+) -> Difference:
     drawn = drawn_a - drawn_b  # [B]
     low, high = np.percentile(drawn, PERCENTILES)
-    return Difference(float(a - b), float(low), float(high), float((drawn > 0).mean()))
+    return Difference(float(a - b), min(float(low), most), max(float(high), -most), float((drawn > 0).mean()))

@@ -14,12 +14,12 @@ from contract.manifest import Method
 from training.errors import EXIT_BAD_INPUT, TrainingError
 from training.hardware import Hardware, Precision
 from training.options import Configs, Devices, Json, Methods, Pairs, PrecisionOption, Seed, Source, Target, names_in
-from training.printing import print_bakeoff, print_expectation, print_result
+from training.printing import print_bakeoff, print_expectation, print_result, print_sameness
 from training.progress import view_progress
 from training.report_command import report
 from training.study_commands import crossvalidate, learning_curve
 
-EXIT_INTERRUPTED = 130
+EXIT_OTHER_WEIGHTS, EXIT_INTERRUPTED = 1, 130
 
 app = typer.Typer(
     name="r3an",
@@ -67,7 +67,8 @@ def fit(
 
     With --method, on 60 % of the identities, and `r3an export --pairs` judges it on the others. Without, the method and
     its settings are chosen by cross-validation, for a few thousand pairs at most and without images: the translator is
-    trained on all identities, and what quality to expect of it stands in OUT/expectation.json.
+    trained on all identities, and what quality to expect of it stands in OUT/expectation.json. With --from-manifest, in
+    as many threads as the manifest names; exit code 1 says that the weights are others though nothing else is.
     """
     from training.fit_command import FitRequest, run_fit  # noqa: PLC0415 - as above
 
@@ -80,6 +81,12 @@ def fit(
     if not as_json and "expectation" in result:
         print_expectation(result.pop("expectation"))
     print_result(result, as_json)
+    if from_manifest is None:
+        return
+    if not as_json:
+        print_sameness(result["same_weights"])
+    if result["same_weights"] is False and not changed:
+        _fail("not the same weights, though software, threads and CPU are the manifest's", EXIT_OTHER_WEIGHTS)
 
 
 @app.command()

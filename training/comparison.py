@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.vectors import Features, l2_normalize
+from training.lazy_rows import FeatureRows
 
 Identities = NDArray[np.int32]
 Similarities = NDArray[np.float32]
@@ -46,7 +47,7 @@ class Comparison:
 def compare(
     probes: Features,
     probe_identities: Identities,
-    gallery: Features,
+    gallery: FeatureRows,
     gallery_identities: Identities,
     *,
     tail_share: float = 2e-3,
@@ -80,7 +81,7 @@ def compare(
 
 
 def impostor_blocks(
-    probes: Features, probe_identities: Identities, gallery: Features, gallery_identities: Identities
+    probes: Features, probe_identities: Identities, gallery: FeatureRows, gallery_identities: Identities
 ) -> Iterator[tuple[int, Similarities]]:
     """Yield (first probe, similarities [p, g]) until every pair was seen; genuine pairs read -inf."""
     unit_probes = l2_normalize(probes)
@@ -141,7 +142,7 @@ def _genuine_pairs(probe_identities: Identities, gallery_identities: Identities)
     return pair_probes, order[first[pair_probes] + within]
 
 
-def _pair_similarities(probes: Features, gallery: Features, pair_probes: Rows, pair_faces: Rows) -> Similarities:
+def _pair_similarities(probes: Features, gallery: FeatureRows, pair_probes: Rows, pair_faces: Rows) -> Similarities:
     similarities = np.empty(len(pair_probes), np.float32)
     for start in range(0, len(pair_probes), PAIR_BLOCK):
         pairs = slice(start, start + PAIR_BLOCK)
@@ -150,7 +151,9 @@ def _pair_similarities(probes: Features, gallery: Features, pair_probes: Rows, p
     return similarities
 
 
-def _check(probes: Features, probe_identities: Identities, gallery: Features, gallery_identities: Identities) -> None:
+def _check(
+    probes: Features, probe_identities: Identities, gallery: FeatureRows, gallery_identities: Identities
+) -> None:
     if len(probes) == 0 or len(gallery) == 0:
         raise ValueError("no probes or an empty gallery")
     if len(probes) != len(probe_identities) or len(gallery) != len(gallery_identities):

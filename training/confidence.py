@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.confidence import ConfidenceModel, encode_float32
-from contract.vectors import Features, l2_normalize
+from contract.vectors import l2_normalize
 from training.bootstrap import identity_groups
 from training.comparison import Identities
+from training.lazy_rows import FeatureRows
 
 ROWS_MAX = 50_000  # of either side, drawn by seed: more move no digit that is shown
 COMPONENTS_MAX = 128  # half of them the widest directions, half the narrowest
@@ -23,7 +24,7 @@ Matrix = NDArray[np.float64]
 
 
 def fit_confidence(
-    training: Features, targets: Features, identities: Identities, held_out: Features, *, seed: int = 0
+    training: FeatureRows, targets: FeatureRows, identities: Identities, held_out: FeatureRows, *, seed: int = 0
 ) -> ConfidenceModel:
     """Probabilistic PCA of raw training features [N, d], leaning to what translates well, calibrated on [M, d].
 

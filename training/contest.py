@@ -13,6 +13,11 @@ OnMethod = Callable[[Method], OnIteration]  # what a method's training reports t
 OnStage = Callable[[str], None]
 
 
+def translator_id(source: str, target: str) -> str:
+    """The name that the translator of two spaces is published by."""
+    return f"{source}--{target}"
+
+
 @dataclass(frozen=True, slots=True)
 class Contest:
     """The pairs, the direction, and a configuration for each method. Raises ConfigError for a method named twice."""
@@ -29,7 +34,7 @@ class Contest:
     @property
     def translator_id(self) -> str:
         """Name of the promoted translator."""
-        return f"{self.source}--{self.target}"
+        return translator_id(self.source, self.target)
 
     @property
     def involved(self) -> list[Method]:

@@ -16,6 +16,7 @@ from training.errors import DataError, DivergedError
 from training.fit import Split, fit_pairs, identity_folds, load_for
 from training.folds import has_second_faces
 from training.identification import FARS, measure
+from training.lazy_rows import FeatureRows
 from training.models.translator import translate
 from training.pairs import IDENTITY, PairedFeatures
 from training.preflight import check_learnable
@@ -122,7 +123,7 @@ def _judge_fold(
     if len(stage.probe_identities) == 0:  # lone faces only: a training would be judged by nobody
         return _Fold(_summary(stage, {}, {}), {}, {})
 
-    def against(gallery: Features, probes: Features) -> Comparison:
+    def against(gallery: FeatureRows, probes: Features) -> Comparison:
         share = min(1.0, folds * TAIL_SHARE_A_FOLD)
         return compare(probes, stage.probe_identities, gallery, stage.gallery_identities, tail_share=share)
 

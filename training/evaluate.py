@@ -16,11 +16,11 @@ from contract.spaces import FeatureSpace
 from contract.vectors import Features, check_features
 from training import columns
 from training.bootstrap import count_subjects
-from training.columns import DISTRACTOR, IDENTITY, IMAGE_ID
+from training.columns import DISTRACTOR, IDENTITY, IMAGE_ID, Digests
 from training.errors import DataError
 from training.identification import FARS, FPIRS, judge
 from training.pairs import parquet_files
-from training.repeats import check_image_ids, check_vectors
+from training.repeats import check_image_ids, check_vectors, first_shared, refusal
 
 TRANSLATE_ROWS = 512
 
@@ -32,6 +32,9 @@ class _Faces:
     path: Path
     identities: NDArray[np.int32]  # [N]; -1: a distractor
     features: dict[str, Features]  # space id -> [N, dim], raw
+    digests: dict[str, Digests]  # space id -> [N, 2]
+    files: list[Path]
+    file_rows: list[int]
 
     def __len__(self) -> int:
         return len(self.identities)
@@ -57,6 +60,7 @@ def evaluate(version_dir: Path, probes: Path, gallery: Path) -> dict[str, Any]:
         shown = _read(probes, source, target, Path(cache) / "probes")
         enrolled = _read(gallery, target, source, Path(cache) / "gallery")
         _check_mates(shown, enrolled)
+        _check_apart(shown, enrolled)
         translated = translate(version_dir, shown.features[source.id], target.dim)
         natives = {
             space: _judge(shown, shown.features[space], enrolled, space)
@@ -151,7 +155,7 @@ def _read(path: Path, needed: FeatureSpace, optional: FeatureSpace, cache: Path)
         check_image_ids(digests[IMAGE_ID], files, file_rows)
     for name in features:
         check_vectors(digests[name], identities, name, files, file_rows)
-    return _Faces(path, identities, dict(features))
+    return _Faces(path, identities, dict(features), digests, files, file_rows)
 
 
 def _check_mates(probes: _Faces, gallery: _Faces) -> None:
@@ -159,6 +163,14 @@ def _check_mates(probes: _Faces, gallery: _Faces) -> None:
         raise DataError(str(probes.path), f"no identity of it is in {gallery.path}", column=IDENTITY)
     if len(np.unique(gallery.identities)) < 2:
         raise DataError(str(gallery.path), "holds one subject only; there is nobody to take it for", column=IDENTITY)
+
+
+def _check_apart(probes: _Faces, gallery: _Faces) -> None:
+    """Refuse a probe that is enrolled itself: it would be found however bad the translator is."""
+    for space in [space for space in probes.features if space in gallery.features]:
+        shared = first_shared(probes.digests[space], gallery.digests[space])
+        if shared is not None:
+            raise refusal(f"same vector as in a row of {gallery.path}", space, shared, probes.files, probes.file_rows)
 
 
 def _judge(shown: _Faces, probes: Features, gallery: _Faces, space: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Publish a trained translator: TorchScript, parity, hash, manifest, Triton configuration."""
 
 import os
-import platform
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from contract.manifest import (
 from contract.proof import proof_features
 from contract.spaces import FeatureSpace
 from training.errors import ExportError
+from training.versions import check_spaces, next_version, versions_in
 
 PARITY_MAX = 1e-4
 PARITY_BATCHES = (1, 2, 7, 64)
@@ -80,8 +80,10 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
     Without `version`, the next free one. `module` maps [N, ds] to [N, dt].
 
     Raises:
-        ExportError: the version exists or cannot be written, or TorchScript and eager differ by more than 1e-4.
+        ExportError: the version exists or cannot be written, another version is of other spaces, or TorchScript and
+            eager differ by more than 1e-4.
     """
+    check_spaces(facts.id, facts.source, facts.target, repository)
     translator_dir = repository / facts.id
     version = next_version(translator_dir) if version is None else version
     version_dir = translator_dir / str(version)
@@ -98,11 +100,6 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
     return version_dir
 
 
-def next_version(translator_dir: Path) -> int:
-    """One more than the highest version in a translator's folder; 1 in an empty or missing one."""
-    return 1 + _newest_version(translator_dir)
-
-
 def newest_with(facts: Facts, repository: Path) -> Path | None:
     """The newest version's folder if it is whole and its manifest says `facts`, whatever the training took in seconds.
 
@@ -110,7 +107,7 @@ def newest_with(facts: Facts, repository: Path) -> Path | None:
     time. The facts include all that decides the weights.
     """
     translator_dir = repository / facts.id
-    version = _newest_version(translator_dir)
+    version = max(versions_in(translator_dir), default=0)
     if version == 0:
         return None
     try:
@@ -123,12 +120,6 @@ def newest_with(facts: Facts, repository: Path) -> Path | None:
 
 def _timeless(manifest: TranslatorManifest) -> dict[str, Any]:
     return manifest.model_dump(exclude={"created_at": True, "training": {"seconds"}})
-
-
-def _newest_version(translator_dir: Path) -> int:
-    if not translator_dir.is_dir():
-        return 0
-    return max((int(d.name) for d in translator_dir.iterdir() if d.name.isdecimal()), default=0)
 
 
 def script(module: nn.Module, source_dim: int) -> torch.jit.ScriptModule:
@@ -158,11 +149,6 @@ def measure_parity(module: nn.Module, scripted: torch.jit.ScriptModule, source_d
             f"TorchScript differs from the trained module by {worst:g}; at most {PARITY_MAX:g} is allowed"
         )
     return worst
-
-
-def software_versions() -> dict[str, str]:
-    """Versions that decide the weights."""
-    return {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__}
 
 
 def _proof(scripted: torch.jit.ScriptModule, source_dim: int) -> tuple[float, ...]:

@@ -9,22 +9,23 @@ import numpy as np
 import torch
 
 from contract.manifest import Method, Training
-from contract.spaces import FeatureSpace
+from contract.spaces import NAME_LENGTH_MAX, FeatureSpace
+from training.conditions import Conditions, conditions_now, keep_conditions, merge_conditions
 from training.config import FitConfig
+from training.contest import translator_id
 from training.errors import ConfigError, DataError, TrainingError
-from training.export import software_versions
-from training.hardware import PLAIN, PRECISION, Hardware, Precision
+from training.hardware import PLAIN, Hardware
 from training.lessons import TEACHER, Lesson, facts_of, shipped_lesson
 from training.loop import OnIteration
 from training.methods.base import Fit, Rows, rows_sha256
 from training.methods.registry import empty_translator, entry
-from training.models.translator import Translator
+from training.models.translator import Translator, weights_sha256
 from training.pairs import DISTRACTOR, IDENTITY, OnRows, PairedFeatures, read_pairs
 from training.stopwatch import Stopwatch, read_seconds
 from training.workspace import write_atomically
 
 WEIGHTS_FILE, FACTS_FILE, CHECKPOINT_FILE = "translator.pt", "fit.json", "checkpoint.pt"
-SECONDS_FILE = "seconds.json"
+SECONDS_FILE, CONDITIONS_FILE = "seconds.json", "conditions.json"
 HELD_OUT_SHARE = 0.4
 SPLIT_SEED = 0  # one split for all methods and seeds of a data set, so that results compare
 
@@ -92,6 +93,11 @@ def load_for(
     """Read what the methods need of a data set, and the images in any case if asked to. Raises DataError."""
     if source == target:
         raise DataError(str(path), "source and target are the same feature space", column=source)
+    if len(name := translator_id(source, target)) > NAME_LENGTH_MAX:
+        reason = (
+            f"the translator's name, {name}, would have {len(name)} characters; at most {NAME_LENGTH_MAX} are allowed"
+        )
+        raise DataError(str(path), reason, column=source)
     images = images or any(entry(method).needs_images for method in methods)
     return read_pairs(path, [source, target], cache_dir, images=images, on_rows=on_rows)
 
@@ -109,20 +115,21 @@ def fit_pairs(
 ) -> tuple[Translator, FittedFacts]:
     """Train one method, or take up the finished or interrupted training that lies in `out`.
 
-    A finished fit of the same facts stays as it is, with the seconds it took. A teacher that the configuration asks
-    for is trained first, by `lesson` or else as it is shipped, within `out`; the seconds are those of both.
+    A finished fit of the same facts stays as it is, with its seconds and its software. A teacher that the configuration
+    asks for is trained first, by `lesson` or else as it is shipped, within `out`; the seconds are those of both.
 
     Raises:
-        TrainingError: bad data, another training in `out`, damaged seconds of earlier runs, or divergence.
+        TrainingError: bad data, another training or fit in `out`, damaged seconds of earlier runs, or divergence.
     """
     out.mkdir(parents=True, exist_ok=True)
     lesson = lesson or shipped_lesson(config, out / TEACHER)
     fit = Fit(pairs, rows, source, target, config, out / CHECKPOINT_FILE, on_iteration)
-    facts = _facts(fit, hardware, lesson)
+    is_iterative = not entry(config.method).closed_form
+    conditions = conditions_now(hardware if is_iterative else PLAIN)
+    facts = _facts(fit, conditions, lesson)
     finished = _finished(facts, out)
     if finished is not None:
         return finished
-    is_iterative = not entry(config.method).closed_form
     if is_iterative and hardware != PLAIN:
         from training.processes import check_batches  # noqa: PLC0415 - Fabric takes a second to load
 
@@ -133,12 +140,15 @@ def fit_pairs(
         how = (lesson.folder, on_iteration, hardware, lesson.lesson)
         teacher, taught = fit_pairs(pairs, rows, source, target, lesson.settings, *how)
         fit, before_s = replace(fit, teacher=teacher), before_s or taught.training.seconds
+        conditions = merge_conditions(taught.training.software, conditions)
+    if is_iterative:
+        conditions = keep_conditions(out / CONDITIONS_FILE, conditions, is_begun=is_begun)
     stopwatch = Stopwatch(out / SECONDS_FILE, before_s, config.checkpoint_interval_s)
     try:
         translator = _train(replace(fit, on_iteration=stopwatch.watch(on_iteration)), hardware)
     finally:
         stopwatch.keep()
-    facts = _with_seconds(facts, round(stopwatch.seconds, 3))
+    facts = _made(facts, conditions, round(stopwatch.seconds, 3), weights_sha256(translator))
     save(translator, facts, out)
     return translator, facts
 
@@ -152,9 +162,8 @@ def _train(fit: Fit, hardware: Hardware) -> Translator:
     return fit_on_devices(fit, hardware)
 
 
-def _facts(fit: Fit, hardware: Hardware, lesson: Lesson | None) -> FittedFacts:
-    """What is known of a fit before it is made: all but the seconds."""
-    is_mixed = hardware.precision is not Precision.FULL and not entry(fit.config.method).closed_form
+def _facts(fit: Fit, conditions: Conditions, lesson: Lesson | None) -> FittedFacts:
+    """What is known of a fit before it is made."""
     training = Training(
         data_fingerprint=fit.pairs.fingerprint,
         rows=len(fit.rows),
@@ -163,7 +172,7 @@ def _facts(fit: Fit, hardware: Hardware, lesson: Lesson | None) -> FittedFacts:
         config=facts_of(fit.config, lesson),
         seed=fit.config.seed,
         seconds=0.0,
-        software=software_versions() | ({PRECISION: str(hardware.precision)} if is_mixed else {}),
+        software=conditions,
     )
     return FittedFacts(
         method=fit.config.method,
@@ -173,15 +182,16 @@ def _facts(fit: Fit, hardware: Hardware, lesson: Lesson | None) -> FittedFacts:
     )
 
 
-def _with_seconds(facts: FittedFacts, seconds: float) -> FittedFacts:
-    return replace(facts, training=facts.training.model_copy(update={"seconds": seconds}))
+def _made(facts: FittedFacts, conditions: Conditions, seconds: float, weights: str) -> FittedFacts:
+    learned = {"software": conditions, "seconds": seconds, "weights_sha256": weights}
+    return replace(facts, training=facts.training.model_copy(update=learned))
 
 
 def _finished(facts: FittedFacts, out: Path) -> tuple[Translator, FittedFacts] | None:
-    """The finished fit in `out`, if its facts are these, whatever seconds it took.
+    """The finished fit in `out`, with the seconds it took and the software that made it.
 
     Raises:
-        ConfigError: a finished fit of another method lies there, which nobody asked to lose.
+        ConfigError: it is not the one that is asked for, and nobody asked to lose it.
     """
     try:
         translator, found = load(out)
@@ -189,7 +199,22 @@ def _finished(facts: FittedFacts, out: Path) -> tuple[Translator, FittedFacts] |
         return None
     if found.method != facts.method:
         raise ConfigError(f"{out} holds a finished fit of {found.method}; choose another folder")
-    return (translator, found) if _with_seconds(found, 0.0) == facts else None
+    if changed := _changed(found, facts):
+        raise ConfigError(f"{out} holds a finished fit by other {', '.join(changed)}; choose another folder")
+    return translator, found
+
+
+def _changed(found: FittedFacts, facts: FittedFacts) -> list[str]:
+    """In what two fits of one method differ; their software is not asked for."""
+    before, now = found.training, facts.training
+    rows = (before.rows, before.identities, before.rows_sha256 or now.rows_sha256)  # older fits do not name theirs
+    same = {
+        "spaces": (found.source, found.target) == (facts.source, facts.target),
+        "data": before.data_fingerprint == now.data_fingerprint,
+        "rows": rows == (now.rows, now.identities, now.rows_sha256),
+        "settings": before.config == now.config,
+    }
+    return [what for what, is_same in same.items() if not is_same]
 
 
 def save(translator: Translator, facts: FittedFacts, out: Path) -> None:

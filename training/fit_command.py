@@ -84,7 +84,7 @@ def _fit_again(manifest: Path, request: FitRequest, view: View) -> dict[str, Any
     on_rows, on_iteration = view.counter("reading pairs"), view.iterations("again")
     again = recreate(manifest, request.pairs, request.out, on_rows, on_iteration)
     return _result(request, again.facts) | {
-        "weights_sha256": again.weights_sha256,
+        "same_weights": again.same_weights,
         "proof_max_abs_difference": again.proof_max_abs_difference,
         "changed_software": again.changed_software,
     }
@@ -94,5 +94,6 @@ def _result(request: FitRequest, facts: FittedFacts) -> dict[str, Any]:
     return {
         "out": str(request.out),
         "method": str(facts.method),
+        "weights_sha256": facts.training.weights_sha256,
         "training": facts.training.model_dump(mode="json"),
     }

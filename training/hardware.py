@@ -1,13 +1,13 @@
 """On how many devices, and in what precision, a training runs: how it is computed, not what; no part of FitConfig.
 
-The precision decides the weights as a version of torch does, and is recorded with these.
+Both decide the weights, if only their last digits, as a version of torch does, and are recorded with these.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 DEVICES_MAX = 64
-PRECISION = "precision"  # what the manifest calls it, beside versions of software: it decides the weights too
+PRECISION, DEVICES = "precision", "devices"  # what the manifest calls them, beside versions of software
 
 
 class Precision(StrEnum):

@@ -10,7 +10,8 @@ Terms follow ISO/IEC 19795-1. What it leaves open is settled against the system 
   mated search fails unless the subject comes first and above the threshold; the non-mated searches are those of probes
   whose subject is not in the gallery and, for every mated probe, the search of the gallery without its subject.
 - Intervals are 95 % percentile bootstraps that draw probe identities with replacement, thresholds found anew each time;
-  the gallery stays. Probes of identity -1 count as one identity each.
+  the gallery stays. Probes of identity -1 count as one identity each. No interval is narrower than its number of mated
+  identities supports (`bootstrap.rate_of_all`).
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from contract.manifest import Identification, Interval
 from contract.vectors import Features
 from training.bootstrap import BOOTSTRAP, Counts, identity_groups, interval_of, resamples
 from training.comparison import Comparison, Identities, Rows, compare
+from training.lazy_rows import FeatureRows
 
 FARS = ("1e-3", "1e-4", "1e-5", "1e-6")
 FPIRS = ("0.01", "0.003")
@@ -31,7 +33,7 @@ EDGES_MAX = 512  # candidate thresholds of a resample
 def judge(
     probes: Features,
     probe_identities: Identities,
-    gallery: Features,
+    gallery: FeatureRows,
     gallery_identities: Identities,
     *,
     bootstrap: int = BOOTSTRAP,
@@ -61,7 +63,7 @@ def rank_1(comparison: Comparison, *, bootstrap: int = BOOTSTRAP, seed: int = 0)
     correct = np.bincount(groups, weights=comparison.ranks[mated] == 1, minlength=count)  # [I]
     probes = np.bincount(groups, minlength=count)  # [I]
     drawn = [(w @ correct) / (w @ probes) for w in resamples(count, bootstrap, seed)]
-    return interval_of(float(correct.sum() / probes.sum()), np.concatenate(drawn))
+    return interval_of(float(correct.sum() / probes.sum()), np.concatenate(drawn), count)
 
 
 def cmc(comparison: Comparison, ranks_max: int) -> NDArray[np.float64]:
@@ -135,10 +137,9 @@ def _accepted_at(trials: _Trials, rates: tuple[str, ...], bootstrap: int, seed: 
         for rate in measured:
             edge = (above <= float(rate) * impostors[:, None] + 1e-9).sum(axis=1) - 1  # the lowest threshold allowed
             drawn[rate].append(share[rows, np.maximum(edge, 0)])
-    return {
-        rate: interval_of(float((trials.genuine > trials.impostor[count]).mean()), np.concatenate(drawn[rate]))
-        for rate, count in measured.items()
-    }
+    identities = int((genuine > 0).sum())
+    values = {rate: float((trials.genuine > trials.impostor[count]).mean()) for rate, count in measured.items()}
+    return {rate: interval_of(value, np.concatenate(drawn[rate]), identities) for rate, value in values.items()}
 
 
 def _edges(impostors: int) -> Rows:

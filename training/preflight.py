@@ -13,8 +13,15 @@ SAME_MAX = 1e-6  # float32 cannot tell two unit vectors apart whose entries lie 
 
 
 def check_learnable(pairs: PairedFeatures, training: Rows) -> None:
-    """Refuse pairs that teach nothing. Raises DataError when a space is constant over the rows to train on."""
+    """Refuse pairs that teach nothing.
+
+    Raises:
+        DataError: a space has one dimension, or is constant over the rows to train on.
+    """
     for space, features in pairs.features.items():
+        if features.shape[1] == 1:
+            reason = "has one dimension; of unit length its vectors are 1 and -1, which tell nobody apart"
+            raise DataError(str(pairs.path), reason, column=space)
         if not _varies(features, training):
             reason = "all rows to train on hold the same vector, up to its length; nothing can be learned from it"
             raise DataError(str(pairs.path), reason, column=space)

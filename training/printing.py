@@ -67,6 +67,12 @@ def _rate(rate: dict[str, float] | None) -> str:
     return "-" if rate is None else f"{rate['value']:.4f} [{rate['low']:.4f}, {rate['high']:.4f}]"
 
 
+def print_sameness(same_weights: bool | None) -> None:
+    """Whether a training that was made again has the weights that its manifest names."""
+    unknown = "the manifest does not say which weights it had"
+    typer.echo({True: "same weights", False: "not the same weights", None: unknown}[same_weights])
+
+
 def print_result(result: dict[str, Any], as_json: bool) -> None:
     """One JSON object, for programs on one line and for people laid out."""
     if as_json:

@@ -15,6 +15,7 @@ from training.comparison import Comparison, compare
 from training.confidence import fit_confidence
 from training.fit import Split
 from training.identification import cmc, judge, measure, split_probes_gallery
+from training.lazy_rows import FeatureRows, LazyRows, unit_rows
 from training.methods.base import Rows
 from training.models.translator import Translator, translate
 from training.pairs import PairedFeatures
@@ -25,16 +26,19 @@ GALLERY_SEED = 0  # one enrolment for all methods, so that their probes face the
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Probes and an enrolled gallery of identities nobody trained on, in both spaces; unit length but for the raw."""
+    """Probes and an enrolled gallery of identities nobody trained on, in both spaces; unit length but for the raw.
+
+    A gallery may have a million distractors: it is read from the mapped pairs block by block, and not held.
+    """
 
     probe_identities: NDArray[np.int32]  # [P]
     gallery_identities: NDArray[np.int32]  # [G]
     raw_probes: Features  # [P, ds], source space
-    raw_gallery: Features  # [G, ds], source space
+    raw_gallery: FeatureRows  # [G, ds], source space
     source_probes: Features  # [P, ds]
-    source_gallery: Features  # [G, ds]
+    source_gallery: FeatureRows  # [G, ds]
     target_probes: Features  # [P, dt]
-    target_gallery: Features  # [G, dt]
+    target_gallery: FeatureRows  # [G, dt]
 
     @property
     def distractors(self) -> int:
@@ -44,6 +48,10 @@ class Stage:
     def compare(self, probes: Features) -> Comparison:
         """Probes in the target space with each face of its gallery."""
         return compare(probes, self.probe_identities, self.target_gallery, self.gallery_identities)
+
+    def compare_sources(self) -> Comparison:
+        """Native probes in the source space with each face of its gallery."""
+        return compare(self.source_probes, self.probe_identities, self.source_gallery, self.gallery_identities)
 
     def judge(self, probes: Features) -> Identification:
         """Probes in the target space against its gallery."""
@@ -65,15 +73,16 @@ def set_stage(pairs: PairedFeatures, split: Split, source: str, target: str) -> 
 def stage_of(pairs: PairedFeatures, probe: Rows, gallery: Rows, source: str, target: str) -> Stage:
     """These rows as probes and as enrolled gallery."""
     raw, targets = pairs.features[source], pairs.features[target]
+    sources = np.asarray(raw[probe])
     return Stage(
         probe_identities=np.asarray(pairs.identities[probe]),
         gallery_identities=np.asarray(pairs.identities[gallery]),
-        raw_probes=np.asarray(raw[probe]),
-        raw_gallery=np.asarray(raw[gallery]),
-        source_probes=l2_normalize(np.asarray(raw[probe])),
-        source_gallery=l2_normalize(np.asarray(raw[gallery])),
+        raw_probes=sources,
+        raw_gallery=LazyRows(raw, gallery),
+        source_probes=l2_normalize(sources),
+        source_gallery=unit_rows(raw, gallery),
         target_probes=l2_normalize(np.asarray(targets[probe])),
-        target_gallery=l2_normalize(np.asarray(targets[gallery])),
+        target_gallery=unit_rows(targets, gallery),
     )
 
 
@@ -89,7 +98,7 @@ class Natives:
 def judge_natives(stage: Stage) -> Natives:
     """Judge both encoders in their own spaces, and raw source probes against the target's gallery."""
     return Natives(
-        source=judge(stage.source_probes, stage.probe_identities, stage.source_gallery, stage.gallery_identities),
+        source=measure(stage.compare_sources()),
         target=stage.judge(stage.target_probes),
         untranslated=stage.judge(resize(stage.source_probes, stage.target_gallery.shape[1])),
     )
@@ -128,7 +137,9 @@ def first_hits(comparison: Comparison) -> NDArray[np.bool_]:
 
 def judge_gallery_direction(translator: Translator, stage: Stage) -> Identification:
     """Table 6: native probes in the target space against a gallery that was translated from the source space."""
-    gallery = translate(translator, stage.raw_gallery)
+    everybody = np.arange(len(stage.raw_gallery))
+    dim = stage.target_gallery.shape[1]
+    gallery = LazyRows(stage.raw_gallery, everybody, lambda features: translate(translator, features), dim)
     return judge(stage.target_probes, stage.probe_identities, gallery, stage.gallery_identities)
 
 
@@ -154,7 +165,8 @@ def confidence(pairs: PairedFeatures, split: Split, source: str, target: str) ->
     """How to tell probes like the training faces, and like those that translate well, from others."""
     sources, targets = pairs.features[source], pairs.features[target]
     rows = split.training
-    return fit_confidence(sources[rows], targets[rows], pairs.identities[rows], sources[split.held_out])
+    training = LazyRows(sources, rows), LazyRows(targets, rows), np.asarray(pairs.identities[rows])
+    return fit_confidence(*training, LazyRows(sources, split.held_out))
 
 
 def resize(features: Features, dim: int) -> Features:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from training.contest import translator_id
 from training.errors import DataError
 from training.expectation import read_expectation
 from training.export import Facts, export_translator
@@ -11,6 +12,7 @@ from training.methods.base import rows_sha256
 from training.preflight import check_judgeable, check_learnable
 from training.proof import judge_natives, prove, quality, set_stage, target_calibration
 from training.trust import judge_confidence, with_trust
+from training.versions import check_spaces
 from training.workspace import workspace
 
 
@@ -23,16 +25,19 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
     Raises:
         DataError: no finished fit, or pairs other than those it was trained on, or too few to judge it.
         ConfigError: another run is at work in the fit's folder.
-        ExportError: the export is not the trained module.
+        ExportError: the repository holds versions of other spaces, or the export is not the trained module.
     """
     translator, fact = load(fitted)
     facts = Facts(
-        id=f"{fact.source.id}--{fact.target.id}",
+        id=translator_id(fact.source.id, fact.target.id),
         method=fact.method,
         source=fact.source,
         target=fact.target,
         training=fact.training,
     )
+    check_spaces(
+        facts.id, facts.source, facts.target, repository
+    )  # here, so that a refusal does not wait for a judgement
     expectation = read_expectation(fitted, fact.training)
     if pairs_path is None and expectation is not None:
         facts = replace(

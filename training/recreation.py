@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from contract.manifest import MANIFEST_BYTES_MAX, Training, TranslatorManifest
 from contract.proof import proof_features
+from training.conditions import changed_conditions, hardware_of, threads_of
 from training.config import FitConfig
 from training.errors import ConfigError, DataError
-from training.export import software_versions
-from training.fit import FittedFacts, fit_pairs, load_for, split_identities
-from training.hardware import PRECISION, Hardware, Precision
+from training.fit import FACTS_FILE, FittedFacts, fit_pairs, load_for, split_identities
+from training.hardware import Hardware
 from training.lessons import TEACHER, Lesson, read_facts
 from training.loop import OnIteration
 from training.methods.base import Rows, rows_sha256
@@ -27,8 +27,9 @@ class Recreated:
 
     facts: FittedFacts
     weights_sha256: str
+    same_weights: bool | None  # as the manifest's; None: it does not say
     proof_max_abs_difference: float | None  # from the answer in the manifest; None: the manifest holds none
-    changed_software: str  # which versions differ, in words; empty where none does
+    changed_software: str  # which conditions differ, in words; empty where none does
 
 
 def read_recipe(file: Path, out: Path) -> tuple[TranslatorManifest, FitConfig, Lesson | None]:
@@ -55,34 +56,38 @@ def read_recipe(file: Path, out: Path) -> tuple[TranslatorManifest, FitConfig, L
 
 
 def recreate(file: Path, pairs_path: Path, out: Path, on_rows: OnRows, on_iteration: OnIteration) -> Recreated:
-    """Fit again what a manifest describes, into `out`: the same weights on the same machine and software.
+    """Fit again what a manifest describes, into `out`, in as many threads: the same weights on the same machine.
 
     Raises:
-        TrainingError: an unusable manifest, or pairs other than those it names.
+        TrainingError: an unusable manifest, pairs other than those it names, or a finished fit in `out`.
     """
     manifest, config, lesson = read_recipe(file, out)
-    source, target = manifest.source, manifest.target
-    with workspace(out) as copy:
+    source, target, recorded = manifest.source, manifest.target, manifest.training.software
+    hardware = _hardware(recorded, file)
+    with workspace(out) as copy, threads_of(recorded):
+        if (out / FACTS_FILE).exists():  # it would be taken up, and prove nothing
+            raise ConfigError(f"{out} holds a finished fit; choose another folder to make the training again")
         pairs = load_for(pairs_path, source.id, target.id, config.involved, copy, on_rows)
         if pairs.fingerprint != manifest.training.data_fingerprint:
             raise DataError(str(pairs_path), f"is not the data that {file} was trained on; its fingerprint differs")
         rows = _rows_of(pairs, manifest.training, file)
-        how = (config, out, on_iteration, _hardware(manifest.training.software, file), lesson)
+        how = (config, out, on_iteration, hardware, lesson)
         translator, facts = fit_pairs(pairs, rows, source.id, target.id, *how)
+    made, wanted = weights_sha256(translator), manifest.training.weights_sha256
     return Recreated(
         facts=facts,
-        weights_sha256=weights_sha256(translator),
+        weights_sha256=made,
+        same_weights=None if wanted is None else made == wanted,
         proof_max_abs_difference=_difference(translator, manifest),
-        changed_software=_changed(manifest.training.software),
+        changed_software=changed_conditions(recorded, facts.training.software),
     )
 
 
 def _hardware(software: dict[str, str], file: Path) -> Hardware:
-    """The precision that is recorded; the number of devices does not matter. Raises ConfigError."""
     try:
-        return Hardware(precision=Precision(software.get(PRECISION, Precision.FULL)))
+        return hardware_of(software)
     except ValueError as error:
-        raise ConfigError(f"{file}: training.software names an unknown precision") from error
+        raise ConfigError(f"{file}: training.software names an unknown precision or number of devices") from error
 
 
 def _rows_of(pairs: PairedFeatures, training: Training, file: Path) -> Rows:
@@ -101,12 +106,6 @@ def _difference(translator: Translator, manifest: TranslatorManifest) -> float |
         return None
     answer = translate(translator, proof_features(manifest.source.dim))[0]
     return float(np.abs(answer - np.asarray(manifest.parity.proof, np.float32)).max())
-
-
-def _changed(recorded: dict[str, str]) -> str:
-    now = software_versions() | ({PRECISION: recorded[PRECISION]} if PRECISION in recorded else {})
-    names = sorted(name for name in recorded | now if recorded.get(name) != now.get(name))
-    return ", ".join(f"{name} {now.get(name, 'none')} instead of {recorded.get(name, 'none')}" for name in names)
 
 
 def _first(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""Rows that cannot both be true: one image id twice, or one vector of two identities."""
+"""Rows that repeat another one: an image id, or a vector."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,18 +19,19 @@ def check_image_ids(digests: Digests, files: Sequence[Path], file_rows: Sequence
 def check_vectors(
     digests: Digests, identities: Identities, space: str, files: Sequence[Path], file_rows: Sequence[int]
 ) -> None:
-    """Refuse a vector, by its digest [N, 2], that is another identity's too; of one identity it may be repeated.
+    """Refuse a vector, by its digest [N, 2], that occurs before: one photo stands there twice, or rows were shifted.
 
-    No encoder gives two people the same numbers: one photo has two names, or rows were shifted against each other.
+    Of one identity it would be found by itself; of two, which no encoder gives the same numbers, one is wrong.
 
     Raises:
         DataError: with the later row.
     """
     later, earlier = _repeats(digests)
-    contradicting = later[identities[later] != identities[earlier]]
-    if len(contradicting):
-        reason = "same vector as in a row before, of another identity"
-        raise refusal(reason, space, int(contradicting.min()), files, file_rows)
+    if len(later):
+        first = int(later.argmin())
+        other = identities[later[first]] != identities[earlier[first]]
+        reason = "same vector as in a row before" + (", of another identity" if other else "")
+        raise refusal(reason, space, int(later[first]), files, file_rows)
 
 
 def first_shared(digests: Digests, others: Digests) -> int | None:

@@ -43,7 +43,11 @@ class SearchBody(FeatureBody):
 
 
 class FoundFace(BaseModel):
-    """A gallery face; `fmr` is the rate at which impostors are at least as similar, null where nobody measured it."""
+    """A gallery face.
+
+    `fmr` is the rate at which impostors are at least as similar: 1 below the least similarity that was calibrated, the
+    last calibrated rate above the greatest, null where nobody measured it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

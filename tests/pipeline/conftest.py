@@ -1,6 +1,7 @@
 """A small paired data set and a finished bake-off over it, made once for a worker."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -42,10 +43,13 @@ class Bakeoff:
     printed: dict[str, Any]
 
 
-def r3an(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The training command as its user runs it."""
+def r3an(*arguments: str, threads: int | None = None) -> subprocess.CompletedProcess[str]:
+    """The training command as its user runs it, in so many threads."""
     command = [sys.executable, "-m", "training.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False)
+    environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False, env=environment
+    )
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:

@@ -47,18 +47,14 @@ def test_a_bakeoff_run_again_unchanged_takes_up_what_is_there_and_publishes_noth
     assert [file.read_text() for file in facts] == first
 
 
-def test_evaluate_prints_every_measure_with_an_interval(bakeoff: Bakeoff) -> None:
+def test_evaluate_prints_every_measure_with_an_interval(bakeoff: Bakeoff, tmp_path: Path) -> None:
     version = bakeoff.out / "candidates" / "affine" / f"{SOURCE}--{TARGET}" / "1"
-    done = r3an(
-        "evaluate",
-        "--translator",
-        str(version),
-        "--probes",
-        str(bakeoff.pairs),
-        "--gallery",
-        str(bakeoff.pairs),
-        "--json",
-    )
+    pairs = pq.read_table(bakeoff.pairs)
+    sides = {"probes": pairs.take(list(range(0, len(pairs), 2))), "gallery": pairs.take(list(range(1, len(pairs), 2)))}
+    for side, table in sides.items():
+        pq.write_table(table, tmp_path / f"{side}.parquet")
+    files = [part for side in sides for part in (f"--{side}", str(tmp_path / f"{side}.parquet"))]
+    done = r3an("evaluate", "--translator", str(version), *files, "--json")
     assert done.returncode == 0, done.stderr
     judged = json.loads(done.stdout)
     for probe in ("translated", "source_native", "target_native"):
@@ -66,9 +62,16 @@ def test_evaluate_prints_every_measure_with_an_interval(bakeoff: Bakeoff) -> Non
         assert set(measures["rank_1"]) == set(INTERVALS)
         assert measures["tar_at_far"].keys() == {"1e-3", "1e-4", "1e-5", "1e-6"}
         assert all(set(measures["tar_at_far"][far]) == set(INTERVALS) for far in ("1e-3", "1e-4"))
-        assert measures["tar_at_far"]["1e-5"] is None, "57,360 impostor pairs cannot measure one in a hundred thousand"
+        assert measures["tar_at_far"]["1e-5"] is None, "14,160 impostor pairs cannot measure one in a hundred thousand"
         assert set(measures["fnir_at_fpir"]["0.01"]) == set(INTERVALS)
-        assert measures["fnir_at_fpir"]["0.003"] is None, "240 searches cannot measure three in a thousand"
+        assert measures["fnir_at_fpir"]["0.003"] is None, "120 searches cannot measure three in a thousand"
+
+
+def test_evaluate_refuses_probes_that_are_enrolled_themselves(bakeoff: Bakeoff) -> None:
+    version = bakeoff.out / "candidates" / "affine" / f"{SOURCE}--{TARGET}" / "1"
+    pairs = str(bakeoff.pairs)
+    done = r3an("evaluate", "--translator", str(version), "--probes", pairs, "--gallery", pairs, "--json")
+    assert_refused(done, pairs, f"column {SOURCE}, row 0: same vector")
 
 
 def test_fit_then_export_publishes_a_judged_version(bakeoff: Bakeoff, tmp_path: Path) -> None:

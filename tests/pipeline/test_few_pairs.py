@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.manifest import MANIFEST_FILE, read_manifest
-from tests.pipeline.conftest import FACES, IDENTITIES, SOURCE, TARGET, Bakeoff, assert_refused, r3an
+from tests.pipeline.conftest import FACES, IDENTITIES, R3AN_TOML, SOURCE, TARGET, Bakeoff, assert_refused, r3an
 from training.fit import load
 from training.models.translator import weights_sha256
 
@@ -60,3 +60,39 @@ def test_a_manifest_alone_makes_the_same_weights_again_in_another_process(
     made = json.loads(again.stdout)
     assert made["weights_sha256"] == weights_sha256(load(bakeoff.out / "runs" / method)[0])
     assert made["proof_max_abs_difference"] < 1e-5
+    assert made["same_weights"] is True
+
+
+@pytest.fixture
+def recipe(bakeoff: Bakeoff, tmp_path: Path) -> Path:
+    """The manifest of an r3an that was trained in two threads."""
+    config, out, repository = tmp_path / "r3an.toml", tmp_path / "fit", tmp_path / "repository"
+    config.write_text(R3AN_TOML)
+    method = ["--source", SOURCE, "--target", TARGET, "--method", "r3an", "--config", str(config)]
+    fitted = r3an("fit", "--pairs", str(bakeoff.pairs), *method, "--out", str(out), "--json", threads=2)
+    assert fitted.returncode == 0, fitted.stderr
+    published = r3an("export", "--fit", str(out), "--repository", str(repository), "--json")
+    assert published.returncode == 0, published.stderr
+    manifest = Path(json.loads(published.stdout)["path"]) / MANIFEST_FILE
+    assert json.loads(manifest.read_text())["training"]["software"]["threads"] == "2"
+    assert json.loads(manifest.read_text())["training"]["weights_sha256"] == json.loads(fitted.stdout)["weights_sha256"]
+    return manifest
+
+
+def test_a_training_in_two_threads_is_made_again_by_a_process_of_one(
+    bakeoff: Bakeoff, tmp_path: Path, recipe: Path
+) -> None:
+    arguments = ["fit", "--pairs", str(bakeoff.pairs), "--from-manifest", str(recipe), "--out", str(tmp_path / "again")]
+    again = r3an(*arguments, threads=1)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[-1] == "same weights"
+
+
+def test_other_weights_where_nothing_else_differs_end_with_one(bakeoff: Bakeoff, tmp_path: Path, recipe: Path) -> None:
+    values = json.loads(recipe.read_text())
+    values["training"]["weights_sha256"] = "0" * 64
+    recipe.write_text(json.dumps(values))
+    arguments = ["fit", "--pairs", str(bakeoff.pairs), "--from-manifest", str(recipe), "--out", str(tmp_path / "again")]
+    again = r3an(*arguments, "--json")
+    assert (again.returncode, json.loads(again.stdout)["same_weights"]) == (1, False)
+    assert again.stderr == "r3an: not the same weights, though software, threads and CPU are the manifest's\n"

@@ -11,13 +11,15 @@ ALWAYS = {"overview", "cmc", "det", "scores", "plane", "calibration", "abstentio
 
 
 @pytest.fixture(scope="module")
-def learning_curve(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def learning_curve(bakeoff: Bakeoff, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file that `r3an learning-curve` writes, with as much as a report reads."""
+    summary = json.loads((bakeoff.out / "bakeoff.json").read_text())
+    data = {"data_fingerprint": summary["training"][summary["winner"]]["data_fingerprint"]}
     interval = {"value": 0.5, "low": 0.4, "high": 0.6}
     point = {"kind": "clean", "method": "affine", "identities": 9, "rank_1": interval, "tar_at_far": {}, "seconds": 0.1}
     points = [point | {"rows": rows} for rows in (10, 20)]
     file = tmp_path_factory.mktemp("curve") / "learning_curve.json"
-    file.write_text(json.dumps({"source": SOURCE, "target": TARGET, "points": points}))
+    file.write_text(json.dumps(data | {"source": SOURCE, "target": TARGET, "points": points}))
     return file
 
 
@@ -51,3 +53,13 @@ def test_other_pairs_than_the_runs_are_refused_and_nothing_is_written(bakeoff: B
     done = r3an("report", "--run", str(bakeoff.out), "--pairs", str(other), "--out", str(tmp_path / "report"))
     assert_refused(done, "other.parquet", "not the data")
     assert not list((tmp_path / "report").glob("*.*ml"))
+
+
+def test_a_learning_curve_of_other_pairs_is_refused(bakeoff: Bakeoff, learning_curve: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(json.loads(learning_curve.read_text()) | {"data_fingerprint": "0" * 64}))
+    run = ("--run", str(bakeoff.out), "--pairs", str(bakeoff.pairs), "--out", str(tmp_path / "report"))
+    assert_refused(
+        r3an("report", *run, "--learning-curve", str(other)), "other.json", "other data than", "bakeoff.json"
+    )
+    assert not (tmp_path / "report").exists()

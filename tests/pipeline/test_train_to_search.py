@@ -64,7 +64,7 @@ def test_a_probe_of_one_encoder_finds_its_owner_in_the_others_gallery(
     method, client = served
     client.put("/galleries/people", json={"model": TARGET}).raise_for_status()
     faces = [{"face_id": f"f{row}", "subject": f"s{who}"} for row, who in enumerate(stage.gallery_identities)]
-    body = {"source_model": TARGET, "faces": faces, "features": stage.target_gallery.tolist()}
+    body = {"source_model": TARGET, "faces": faces, "features": stage.target_gallery[:].tolist()}
     client.post("/galleries/people/faces", json=body).raise_for_status()
     found = _rank_1(client, stage.raw_probes, stage.probe_identities)
     offline = _offline_rank_1(client, stage)

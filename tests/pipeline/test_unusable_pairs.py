@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -29,9 +30,25 @@ CANNOT_BE_JUDGED = [
     (_one_face_each, ONE_FACE_WORDS),
     (_five_identities, ["column identity", "6 impostor pairs", "at least 100"]),
 ]
+
+
+def _long_names(whole: pa.Table) -> pa.Table:
+    """Spaces whose names are legal each, and of which no translator can be named."""
+    return whole.rename_columns([{SOURCE: LONG, TARGET: f"{LONG}-2"}.get(name, name) for name in whole.column_names])
+
+
+def _of_one_dimension(whole: pa.Table, space: str) -> pa.Table:
+    first = np.asarray(whole[space].combine_chunks().flatten()).reshape(len(whole), -1)[:, 0]
+    column = pa.FixedSizeListArray.from_arrays(pa.array(first, pa.float32()), 1)
+    return whole.set_column(whole.column_names.index(space), space, column)
+
+
+LONG = "a" * 100
 CANNOT_BE_LEARNED = [
     (lambda whole: _constant(whole, SOURCE), [f"column {SOURCE}", "same vector"]),
     (lambda whole: _constant(whole, TARGET), [f"column {TARGET}", "same vector"]),
+    (lambda whole: _of_one_dimension(whole, SOURCE), [f"column {SOURCE}", "one dimension"]),
+    (lambda whole: _of_one_dimension(whole, TARGET), [f"column {TARGET}", "one dimension"]),
     (lambda whole: whole.append_column(SOURCE, whole[SOURCE]), [f"column {SOURCE}", "occurs 2 times"]),
 ]
 
@@ -85,3 +102,15 @@ def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(bakeoff: B
         assert_refused(r3an(*arguments), str(tmp_path), "another run")
         assert (copy / "0.npy").exists()
     assert r3an(*arguments).returncode == 0
+
+
+@pytest.mark.parametrize("command", [["bakeoff", "--methods", "affine"], ["fit", "--method", "affine"], ["fit"]])
+def test_spaces_whose_translator_cannot_be_named_are_refused_before_training(
+    bakeoff: Bakeoff, tmp_path: Path, command: list[str]
+) -> None:
+    file, out = tmp_path / "long.parquet", tmp_path / "out"
+    pq.write_table(_long_names(pq.read_table(bakeoff.pairs)), file)
+    spaces = ["--source", LONG, "--target", f"{LONG}-2"]
+    done = r3an(*command, "--pairs", str(file), *spaces, "--out", str(out), "--json")
+    assert_refused(done, str(file), f"column {LONG}", "204 characters", "at most 128")
+    assert not list(out.glob("**/*.pt"))

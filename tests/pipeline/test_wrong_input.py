@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.pipeline.conftest import SOURCE, SOURCE_DIM, TARGET, Bakeoff
+from tests.pipeline.conftest import FACES, SOURCE, SOURCE_DIM, TARGET, Bakeoff
 from training import cli
 from training.workspace import LOCK_FILE
 
@@ -101,8 +101,8 @@ def of_one_identity(table: pa.Table) -> pa.Table:
     return table.set_column(1, "identity", pa.array([3] * len(table), pa.int32()))
 
 
-def vector_of_another(column: str) -> Change:
-    return lambda table: put(column, table[column][0].as_py())(table)
+def vector_of_another(column: str, row: int = 0) -> Change:
+    return lambda table: put(column, table[column][row].as_py())(table)
 
 
 def spaces(change: Callable[[str], Change]) -> Change:
@@ -115,7 +115,11 @@ ROWS = {
     "NaN": (spaces(lambda s: lambda t: put(s, [float("nan")] * t.schema.field(s).type.list_size)(t)), ["holds NaN"]),
     "zeros": (spaces(lambda s: lambda t: put(s, [0.0] * t.schema.field(s).type.list_size)(t)), ["zero vector"]),
     "nothing": (spaces(lambda s: put(s, None)), ["missing value"]),
-    "vector of another identity": (spaces(vector_of_another), ["same vector as in a row before"]),
+    "vector of another identity": (spaces(vector_of_another), ["same vector as in a row before, of another identity"]),
+    "vector of its own identity": (
+        spaces(lambda s: vector_of_another(s, FACES * (ROW // FACES))),
+        ["same vector as in a row before\n"],
+    ),
     "image id of another row": (put("image_id", "image-3"), ["column image_id", "occurs before"]),
     "no identity": (put("identity", None), ["column identity", "missing value"]),
     "identity below -1": (put("identity", -2), ["column identity", "below -1"]),

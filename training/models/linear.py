@@ -46,7 +46,7 @@ def measure_moments(batches: Iterator[tuple[NDArray[np.float32], NDArray[np.floa
     rows, sums = 0, None
     for source, target in batches:
         x, y = source.astype(np.float64), target.astype(np.float64)
-        terms = (x.sum(0), y.sum(0), x.T @ x, x.T @ y, float((y**2).sum()))
+        terms = (x.sum(0), y.sum(0), _product(x.T, x), _product(x.T, y), float((y**2).sum()))
         sums = terms if sums is None else tuple(a + b for a, b in zip(sums, terms, strict=True))
         rows += len(x)
     if sums is None:
@@ -64,8 +64,9 @@ def measure_moments(batches: Iterator[tuple[NDArray[np.float32], NDArray[np.floa
 def solve_ridge(moments: Moments, ridge: float) -> tuple[Matrix, Matrix]:
     """Least squares with an L2 penalty `ridge` x rows; weight [ds, dt] and bias [dt]."""
     penalty = ridge * moments.rows * np.eye(len(moments.source_source))
-    weight = np.linalg.solve(moments.source_source + penalty, moments.source_target)
-    return np.asarray(weight, np.float64), moments.target_mean
+    left, right = (torch.from_numpy(side) for side in (moments.source_source + penalty, moments.source_target))
+    weight: Matrix = torch.linalg.solve(left, right).numpy()
+    return weight, moments.target_mean
 
 
 def solve_procrustes(moments: Moments) -> tuple[Matrix, Matrix]:
@@ -75,8 +76,14 @@ def solve_procrustes(moments: Moments) -> tuple[Matrix, Matrix]:
     quite the nearest: that one has no closed form.
     The scale matters because the bias is added after it, before normalisation.
     """
-    u, singular, vt = np.linalg.svd(moments.source_target, full_matrices=False)
-    rotation = u @ vt
+    u, singular, vt = torch.linalg.svd(torch.from_numpy(moments.source_target), full_matrices=False)
+    rotation: Matrix = (u @ vt).numpy()
     power = float(np.trace(rotation.T @ moments.source_source @ rotation))
     weight: Matrix = rotation * (float(singular.sum()) / power)
     return weight, moments.target_mean
+
+
+def _product(left: Matrix, right: Matrix) -> Matrix:
+    """By torch, as all algebra here: in as many threads as it is told to, which numpy cannot be."""
+    product: Matrix = (torch.from_numpy(left) @ torch.from_numpy(right)).numpy()
+    return product

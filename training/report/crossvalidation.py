@@ -1,7 +1,7 @@
 """Cross-validation: every identity held out once, all folds judged together."""
 
 from training.report.material import Material, Section
-from training.report.tables import difference_table, judgement_table
+from training.report.tables import difference_table, judgement_table, not_in_table
 
 
 def section(material: Material) -> Section:
@@ -17,4 +17,4 @@ def section(material: Material) -> Section:
         return Section("crossvalidation", title, text, absent=absent, command=command)
     table = judgement_table(f"{given.folds} folds, judged together", "probe", given.identification)
     tables = (table, difference_table(given.rank_1_difference)) if given.rank_1_difference else (table,)
-    return Section("crossvalidation", title, text, tables=tables)
+    return Section("crossvalidation", title, text, tables=tables, notes=not_in_table(given.diverged))

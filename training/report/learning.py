@@ -30,9 +30,9 @@ def section(material: Material) -> Section:
         for kind, methods in lines.items()
         for method, points in methods.items()
     )
-    return Section(
-        "learning", title, text, pictures=(Picture("learning", f"Learning curves. {said}.", png(draw(lines))),)
-    )
+    pictures = (Picture("learning", f"Learning curves. {said}.", png(draw(lines))),)
+    notes = (f"{d.method} has no point at {d.rows:,} {d.kind} rows: {d.reason}." for d in curve.diverged)
+    return Section("learning", title, text, pictures=pictures, notes=tuple(notes))
 
 
 def learning_lines(curve: LearningCurve) -> Lines:

@@ -3,10 +3,11 @@
 from matplotlib.figure import Figure
 
 from contract.manifest import Identification, Interval
+from training.report.headline import bias_of_choice
 from training.report.material import Material, Picture, Section
 from training.report.run import NATIVES, Summary
 from training.report.style import line_style, new_figure, png
-from training.report.tables import bakeoff_table, difference_table, gallery_table
+from training.report.tables import bakeoff_table, difference_table, gallery_table, not_in_table
 
 ROW_HEIGHT = 0.3  # inches
 FAR_MIN = 1e-4  # stricter rates hang on a handful of impostor pairs, and their intervals drown all else
@@ -25,9 +26,10 @@ def section(material: Material) -> Section:
         pictures=(Picture("overview", f"Rank-1 with intervals: {said}.", png(draw(rows))),),
         tables=(bakeoff_table(summary),),
         notes=(
+            *bias_of_choice(summary),
             "untranslated compares the source's vectors with the target's gallery as they are, cut or padded to its "
             "dimension: chance. A dash stands where the number of comparisons cannot support a rate.",
-            *(f"{name} is not in the table: {reason}." for name, reason in summary.diverged.items()),
+            *not_in_table(summary.diverged),
         ),
     )
 
@@ -36,7 +38,8 @@ def differences_section(material: Material) -> Section:
     """Which method is better than which, beyond doubt."""
     text = (
         "Paired over the same identities. Green: the row is better, and its interval lies above zero. Red: it is "
-        "worse. Without colour the data cannot tell the two apart."
+        "worse. Without colour the data cannot tell the two apart. Each interval is one of 95 % and uncorrected "
+        "for their number: of twenty pairs of equally good methods, about one is coloured by chance."
     )
     differences = material.run.summary.rank_1_difference
     title = "Is one better than another"

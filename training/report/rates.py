@@ -1,16 +1,17 @@
 """Curves of rates: cumulative match characteristic and detection error trade-off."""
 
+import math
 from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from training.report.material import REPORT_COMMAND, Material, Picture, Section
 from training.report.style import line_style, new_figure, outside_legend, png
 from training.report.trials import Curve, Trials, search_errors, verification_errors
 
-SHORT_RANGE = 30  # of an axis that needs labels between the powers of ten
+LABELS_MIN = 3  # of a logarithmic axis; where powers of ten are fewer, there are labels between them
 CMC_TITLE = "Among the first few"
 DET_TITLE = "False matches against misses"
 
@@ -79,15 +80,25 @@ def draw_det(verification: Mapping[str, Curve], searches: Mapping[str, Curve]) -
             axes.plot(curve.x[seen], curve.y[seen], label=name, **line_style(name))
         axes.set(xscale="log", yscale="log")
         axes.set_ylim(top=1.05)
-        low, high = axes.get_ylim()
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(FuncFormatter(_sparse) if high / low < SHORT_RANGE else NullFormatter())
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(FixedLocator(label_places(*axis.get_view_interval())))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
     left.set(title="one against one", xlabel="FMR", ylabel="FNMR")
     right.set(title="one against the gallery", xlabel="FPIR", ylabel="FNIR")
     outside_legend(figure, left)
     return figure
 
 
-def _sparse(value: float, _: object) -> str:
-    """Label 2 and 5 of each decade only."""
-    return f"{value:g}" if f"{value:.0e}"[0] in "25" else ""
+def label_places(low: float, high: float) -> list[float]:
+    """Where a logarithmic axis is labelled: at powers of ten, at 1, 2 and 5 of each, or evenly, as it is shorter."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 2, 5)):
+        places = _within([step * 10.0**exponent for exponent in exponents for step in steps], low, high)
+        if len(places) >= LABELS_MIN:
+            return places
+    return _within(list(MaxNLocator(4).tick_values(low, high)), low, high)
+
+
+def _within(places: list[float], low: float, high: float) -> list[float]:
+    return [place for place in places if low <= place <= high]

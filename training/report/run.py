@@ -1,11 +1,10 @@
 """What a report is made from, as it lies in files: a bake-off's folder, a learning curve, a cross-validation."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from contract.calibration import Calibration
 from contract.errors import ManifestError
@@ -13,10 +12,10 @@ from contract.manifest import Identification, Interval, TranslatorManifest, read
 from training.errors import DataError
 from training.history import HISTORY_FILE
 from training.methods.registry import METHODS
+from training.report.json_file import parse
 from training.run_folder import CANDIDATES, RUNS, SUMMARY_FILE
 
 ITERATIVE = frozenset(str(method) for method, entry in METHODS.items() if not entry.closed_form)
-JSON_BYTES_MAX = 64 * 1024 * 1024
 NATIVES = ("source native", "target native")  # rows of every judgement: each encoder's own probes in its own gallery
 
 
@@ -32,6 +31,7 @@ class TrainingFacts(_Read):
     rows: int
     identities: int
     seconds: float
+    data_fingerprint: str
 
 
 class Difference(_Read):
@@ -103,12 +103,23 @@ class LearningPoint(_Read):
     rank_1: Interval
 
 
+class Diverged(_Read):
+    """A training of a learning curve that has no point, and why."""
+
+    kind: str
+    method: str
+    rows: int
+    reason: str
+
+
 class LearningCurve(_Read):
     """`learning_curve.json`."""
 
-    source: str | None = None
-    target: str | None = None
+    source: str
+    target: str
+    data_fingerprint: str
     points: list[LearningPoint]
+    diverged: list[Diverged] = Field(default_factory=list)
 
 
 class CrossValidation(_Read):
@@ -116,9 +127,11 @@ class CrossValidation(_Read):
 
     source: str
     target: str
+    data_fingerprint: str
     folds: int
     identification: dict[str, Identification]
     rank_1_difference: dict[str, dict[str, Difference]] = Field(default_factory=dict)
+    diverged: dict[str, str] = Field(default_factory=dict)  # method -> what became of its training
 
 
 class HistoryPoint(_Read):
@@ -153,16 +166,17 @@ def read_run(folder: Path, *, learning_curve: Path | None = None, crossvalidatio
     file = folder / SUMMARY_FILE
     if not file.is_file():
         raise DataError(str(file), "no such file; `r3an bakeoff` writes it at its end")
-    summary = _parse(file, Summary)
+    summary = parse(file, Summary)
     histories, lost = _histories(folder, summary)
     manifests = {
         name: _manifest(folder / CANDIDATES / name / f"{summary.source}--{summary.target}") for name in summary.methods
     }
     found = {name: manifest for name, manifest in manifests.items() if manifest is not None}
-    curve = _parse(learning_curve, LearningCurve) if learning_curve else None
-    folds = _parse(crossvalidation, CrossValidation) if crossvalidation else None
+    curve = parse(learning_curve, LearningCurve) if learning_curve else None
+    folds = parse(crossvalidation, CrossValidation) if crossvalidation else None
     for beside, path in ((curve, learning_curve), (folds, crossvalidation)):
-        _check_direction(summary, beside, path)
+        if beside is not None and path is not None:
+            _check_same(summary, file, beside, path)
     return Run(
         folder=folder,
         summary=summary,
@@ -185,50 +199,19 @@ def _histories(folder: Path, summary: Summary) -> tuple[dict[str, LossHistory], 
         if not expected and not file.exists():
             continue
         try:
-            histories[name] = _parse(file, LossHistory)
+            histories[name] = parse(file, LossHistory)
         except DataError as error:
             lost[name] = str(error)
     return histories, lost
 
 
-def _check_direction(summary: Summary, beside: LearningCurve | CrossValidation | None, file: Path | None) -> None:
-    if beside is None or (beside.source or summary.source, beside.target or summary.target) == (
-        summary.source,
-        summary.target,
-    ):
-        return
-    reason = f"is of {beside.source} to {beside.target}, the bake-off of {summary.source} to {summary.target}"
-    raise DataError(str(file), reason)
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def _parse(file: Path, model: type[Model]) -> Model:
-    values = _load(file)
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])  # empty where the parts contradict one another
-        reason = first["msg"].removeprefix("Value error, ")
-        raise DataError(str(file), f"{place}: {reason}" if place else reason) from error
-
-
-def _load(file: Path) -> dict[str, Any]:
-    try:
-        if file.stat().st_size > JSON_BYTES_MAX:
-            raise DataError(str(file), f"exceeds {JSON_BYTES_MAX} bytes")
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(str(file), "no such file") from error
-    except OSError as error:
-        raise DataError(str(file), f"cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:  # neither JSON nor UTF-8, or nested beyond reason
-        raise DataError(str(file), "is no JSON file") from error
-    if not isinstance(values, dict):
-        raise DataError(str(file), "is no JSON object")
-    return values
+def _check_same(summary: Summary, summary_file: Path, beside: LearningCurve | CrossValidation, file: Path) -> None:
+    """Refuse what is of another direction or of other pairs: on one page both would be taken for the same."""
+    if (beside.source, beside.target) != (summary.source, summary.target):
+        reason = f"is of {beside.source} to {beside.target}, the bake-off of {summary.source} to {summary.target}"
+        raise DataError(str(file), reason)
+    if beside.data_fingerprint != summary.training[summary.winner].data_fingerprint:
+        raise DataError(str(file), f"was made from other data than {summary_file}")
 
 
 def _manifest(translator: Path) -> TranslatorManifest | None:

@@ -86,6 +86,11 @@ def rate_cell(rate: RateLike | None) -> Cell:
     return Cell(f"{rate.value:.4f}", f"{rate.low:.3f} to {rate.high:.3f}")
 
 
+def not_in_table(diverged: Mapping[str, str]) -> tuple[str, ...]:
+    """A note for each method whose training failed."""
+    return tuple(f"{name} is not in the table: {reason}." for name, reason in diverged.items())
+
+
 def _judgement(rows: Mapping[str, Identification]) -> tuple[tuple[str, ...], dict[str, tuple[Cell, ...]]]:
     fars = _rates(*(row.tar_at_far for row in rows.values()))
     fpirs = _rates(*(row.fnir_at_fpir for row in rows.values()))

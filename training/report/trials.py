@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from contract.vectors import Features
 from training.comparison import Comparison, Identities, compare, impostor_blocks
+from training.lazy_rows import FeatureRows
 from training.proof import Stage, resize
 from training.report.material import Evidence
 
@@ -34,7 +35,9 @@ class Curve:
     y: NDArray[np.float64]  # [n]
 
 
-def run_trials(probes: Features, identities: Identities, gallery: Features, gallery_identities: Identities) -> Trials:
+def run_trials(
+    probes: Features, identities: Identities, gallery: FeatureRows, gallery_identities: Identities
+) -> Trials:
     """Compare probes [P, d] with a gallery [G, d] of the same space."""
     comparison = compare(probes, identities, gallery, gallery_identities)
     impostor = np.zeros(BINS, np.int64)

@@ -1,5 +1,6 @@
 """Similarity and false-match rate, there and back."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,9 +28,22 @@ def test_between_points_the_rate_is_log_linear() -> None:
     assert MEASURED.fmr_at(0.3) == pytest.approx(10**-1.5)
 
 
-@pytest.mark.parametrize(("similarity", "fmr"), [(-1.0, 1e-1), (1.0, 1e-3)])
-def test_beyond_the_points_the_rate_is_clipped(similarity: float, fmr: float) -> None:
-    assert MEASURED.fmr_at(similarity) == pytest.approx(fmr)
+def test_beyond_the_last_point_the_rate_is_the_last() -> None:
+    assert MEASURED.fmr_at(1.0) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("similarity", [-1.0, 0.0, 0.1999])
+def test_below_the_first_point_anybody_may_match(similarity: float) -> None:
+    assert MEASURED.fmr_at(similarity) == 1
+
+
+def test_no_rate_below_the_first_point_is_less_than_what_impostors_show() -> None:
+    """A tight crowd and a few that look like everybody: no line through the points would have known."""
+    generator = np.random.default_rng(0)
+    impostors = np.concatenate([generator.normal(0.0, 0.02, 8500), generator.uniform(0.2, 0.6, 1500)])
+    points = tuple((fmr, float(np.quantile(impostors, 1 - fmr))) for fmr in (1e-1, 1e-2))
+    for similarity in np.linspace(-1, points[0][1], 50):
+        assert calibration(*points).fmr_at(similarity - 1e-9) >= (impostors > similarity).mean()
 
 
 @pytest.mark.parametrize("fmr", [0.2, 1e-4])

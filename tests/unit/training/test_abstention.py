@@ -93,12 +93,23 @@ def test_the_area_s_interval_is_its_spread_over_redrawn_identities() -> None:
     assert [found.low, found.high] == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=0.012)
 
 
-@pytest.mark.parametrize(("shift", "value"), [(2.0, 1.0), (-2.0, 0.0)])
-def test_what_is_wholly_apart_is_told_with_certainty(shift: float, value: float) -> None:
+@pytest.mark.parametrize(("shift", "value", "low", "high"), [(2.0, 1.0, 0.92888, 1.0), (-2.0, 0.0, 0.0, 1 - 0.92888)])
+def test_what_is_wholly_apart_is_told_as_surely_as_50_people_can_say(
+    shift: float, value: float, low: float, high: float
+) -> None:
     scores = np.random.default_rng(0).random(50).astype(np.float32)
     who = np.arange(50, dtype=np.int32)
     found = auroc(scores + np.float32(shift), who, scores, who, bootstrap=20)
-    assert (found.value, found.low, found.high) == (value, value, value)
+    assert (found.value, found.low, found.high) == pytest.approx((value, low, high), abs=1e-5)
+
+
+def test_a_few_people_who_are_all_found_leave_the_band_wide() -> None:
+    curve = abstention_curve(
+        np.linspace(1, 0, 60, dtype=np.float32), np.ones(60, np.bool_), np.arange(60, dtype=np.int32)
+    )
+    assert curve.high == (1.0,) * 20
+    assert curve.low[0] == pytest.approx(0.9404, abs=1e-4)
+    assert curve.low[KEPT.index(0.5)] == pytest.approx(0.8843, abs=1e-4), "thirty people are kept"
 
 
 def features(seed: int, dim: int) -> NDArray[np.float32]:

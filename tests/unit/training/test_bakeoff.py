@@ -6,18 +6,29 @@ from pathlib import Path
 import pytest
 
 from contract.manifest import Method
-from tests.unit.training.samples import DIVERGING, SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
+from contract.spaces import FeatureSpace
+from tests.repository import write_translator
+from tests.unit.training.samples import (
+    DIVERGING,
+    SOURCE,
+    SOURCE_DIM,
+    TARGET,
+    TARGET_DIM,
+    ignore_iteration,
+    sample_columns,
+    write_pairs,
+)
 from training.bakeoff import PROMOTED, Outcome, run_bakeoff
 from training.config import FitConfig, load_config
 from training.contest import Contest
-from training.errors import DivergedError
+from training.errors import DivergedError, ExportError
 from training.fit import TEACHER
 from training.run_folder import RUNS
 
 
-def hold(tmp_path: Path, *configs: FitConfig) -> tuple[Outcome, list[str]]:
+def hold(tmp_path: Path, *configs: FitConfig, stages: list[str] | None = None) -> tuple[Outcome, list[str]]:
     """Run a bake-off; returns its outcome and the stages it told."""
-    stages: list[str] = []
+    stages = [] if stages is None else stages
     pairs = write_pairs(tmp_path / "pairs.parquet", sample_columns(identities=24))
     out = tmp_path / "out"
     contest = Contest(pairs, SOURCE, TARGET, configs)
@@ -31,6 +42,14 @@ def test_a_method_that_diverges_is_reported_and_the_others_are_judged(tmp_path: 
     assert list(summary["diverged"]) == ["fc"]
     assert summary["diverged"]["fc"] in stages
     assert f"fc is not in the table: {summary['diverged']['fc']}." in outcome.report.read_text()
+
+
+def test_both_natives_have_a_cmc_curve_that_begins_at_their_rank_1(tmp_path: Path) -> None:
+    outcome, _ = hold(tmp_path, load_config(Method.AFFINE))
+    summary = json.loads(outcome.summary.read_text())
+    assert list(summary["cmc"]) == ["affine", "source native", "target native"]
+    for name, curve in summary["cmc"].items():
+        assert curve[0] == pytest.approx(summary["identification"][name]["rank_1"]["value"], abs=1e-5)
 
 
 def test_a_bakeoff_of_diverging_methods_alone_says_so(tmp_path: Path) -> None:
@@ -50,3 +69,12 @@ def test_a_teacher_with_other_settings_than_the_contestants_is_trained_apart(tmp
     student = FitConfig(method=Method.DISTILLED, teacher=Method.AFFINE, iterations=2, batch_rows=8)
     outcome, _ = hold(tmp_path, student, FitConfig(method=Method.AFFINE, seed=5))
     assert (outcome.summary.parent / RUNS / Method.DISTILLED / TEACHER / "fit.json").exists()
+
+
+def test_a_repository_with_other_spaces_of_that_name_is_refused_before_training(tmp_path: Path) -> None:
+    other = FeatureSpace(id=SOURCE, dim=SOURCE_DIM + 1)
+    write_translator(tmp_path / "out" / PROMOTED, other, FeatureSpace(id=TARGET, dim=TARGET_DIM))
+    stages: list[str] = []
+    with pytest.raises(ExportError, match="choose another repository"):
+        hold(tmp_path, load_config(Method.AFFINE), stages=stages)
+    assert stages == ["reading pairs"]

@@ -1,9 +1,17 @@
-"""Paired differences between methods: against an oracle that copies rows, and on cases with a known answer."""
+"""Intervals over identities: against an oracle that copies rows, exact bounds, and on cases with a known answer."""
 
 import numpy as np
 import pytest
 
-from training.bootstrap import PERCENTILES, count_subjects, paired_differences
+from training.bootstrap import (
+    PERCENTILES,
+    count_subjects,
+    identity_groups,
+    interval_of,
+    paired_differences,
+    rate_of_all,
+    resamples,
+)
 
 SUBJECTS, FACES = 200, 4
 IDENTITIES = np.repeat(np.arange(SUBJECTS), FACES).astype(np.int32)
@@ -25,10 +33,62 @@ def test_the_better_of_two_methods_is_told_from_noise() -> None:
     assert apart.share == 1
 
 
-def test_of_two_methods_with_the_same_hits_neither_is_ahead() -> None:
+def test_of_two_methods_with_the_same_hits_neither_is_ahead_and_200_people_say_no_more_than_they_can() -> None:
     worst = answers()["worst"]
     same = paired_differences({"one": worst, "other": worst}, IDENTITIES)["one"]["other"]
-    assert (same.low, same.value, same.high, same.share) == (0, 0, 0, 0)
+    assert (same.value, same.share) == (0, 0)
+    assert (same.low, same.high) == pytest.approx((-0.01828, 0.01828), abs=1e-5)
+
+
+def test_a_method_ahead_on_everybody_is_not_ahead_for_certain() -> None:
+    hits = {"all": np.ones(60, np.bool_), "none": np.zeros(60, np.bool_)}
+    found = paired_differences(hits, np.arange(60, dtype=np.int32))
+    assert (found["all"]["none"].low, found["all"]["none"].high) == pytest.approx((0.9404, 1), abs=1e-4)
+    assert (found["none"]["all"].low, found["none"]["all"].high) == pytest.approx((-1, -0.9404), abs=1e-4)
+
+
+@pytest.mark.parametrize("identities", [1, 2, 60, 700])
+def test_the_rate_of_all_is_where_all_succeed_once_in_forty_times(identities: int) -> None:
+    """Oracle: the definition of Clopper and Pearson's bound, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if np.prod(np.full(identities, middle)) > 0.025 else (middle, high)
+    assert rate_of_all(identities) == pytest.approx(low)
+
+
+@pytest.mark.parametrize(("rate", "low", "high"), [(1.0, 0.9404, 1.0), (0.0, 0.0, 0.0596)])
+def test_resamples_that_all_agree_leave_an_interval_as_wide_as_the_identities_are_few(
+    rate: float, low: float, high: float
+) -> None:
+    found = interval_of(rate, np.full(100, rate), identities=60)
+    assert (found.low, found.value, found.high) == pytest.approx((low, rate, high), abs=1e-4)
+
+
+def test_a_rate_that_is_not_at_its_limit_keeps_its_percentiles() -> None:
+    drawn = np.random.default_rng(0).normal(0.7, 0.05, 1000)
+    found = interval_of(0.7, drawn, identities=60)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(drawn, PERCENTILES)))
+
+
+def covered(truth: float, hits: np.ndarray, identities: np.ndarray) -> bool:
+    groups, count = identity_groups(identities)
+    found, shown = np.bincount(groups, weights=hits), np.bincount(groups)
+    drawn = np.concatenate([(w @ found) / (w @ shown) for w in resamples(count, 300, seed=0)])
+    interval = interval_of(float(hits.mean()), drawn, count)
+    return interval.low <= truth <= interval.high
+
+
+@pytest.mark.parametrize("lost", [0.002, 0.01, 0.03])  # of all people, wholly
+@pytest.mark.parametrize("missed", [0, 0.002])  # of the faces of the others
+def test_intervals_of_60_people_hold_rates_near_1_as_often_as_they_promise(lost: float, missed: float) -> None:
+    generator = np.random.default_rng(0)
+    people = np.repeat(np.arange(60), 4).astype(np.int32)
+    held = []
+    for _ in range(300):
+        found = np.repeat(generator.random(60) >= lost, 4) & (generator.random(240) >= missed)
+        held.append(covered((1 - lost) * (1 - missed), found, people))
+    assert np.mean(held) > 0.93
 
 
 def test_every_two_methods_are_compared_from_both_sides() -> None:

@@ -62,7 +62,7 @@ def trials(pairs: PairedFeatures, out: Path, method: Method) -> Hits:
     for number, split in enumerate(identity_folds(pairs, FOLDS, SEED), 1):
         stage = set_stage(pairs, split, SOURCE, TARGET)
         translator = load(out / f"fold-{number}" / "runs" / method)[0]
-        found = unit(translate(translator, stage.raw_probes)) @ unit(stage.target_gallery).T
+        found = unit(translate(translator, stage.raw_probes)) @ unit(stage.target_gallery[:]).T
         own = stage.probe_identities[:, None] == stage.gallery_identities[None]
         hits.append(np.where(own, found, -1).max(axis=1) > np.where(own, -1, found).max(axis=1))
         genuine.append(found[own])

@@ -129,6 +129,32 @@ def test_one_vector_of_two_subjects_is_named(translator: Path, tmp_path: Path, p
         evaluate(translator, probes, wrong)
 
 
+@pytest.mark.parametrize(("space", "number"), [("source-24", 0), ("target-16", 1)])
+def test_a_probe_that_is_enrolled_itself_is_named(
+    translator: Path, tmp_path: Path, probes: Path, space: str, number: int
+) -> None:
+    enrolled = [features.copy() for features in faces(2)]
+    enrolled[number][60] = faces(1)[number][7]
+    owners = np.append(np.arange(SUBJECTS), np.full(DISTRACTORS, -1))
+    wrong = write(tmp_path / "g.parquet", owners, source_24=enrolled[0], target_16=enrolled[1])
+    with pytest.raises(
+        DataError, match=rf"probes\.parquet, column {space}, row 7: same vector as in a row of .*g\.parquet"
+    ):
+        evaluate(translator, probes, wrong)
+
+
+def test_a_probe_that_is_enrolled_itself_is_named_in_its_own_file(
+    translator: Path, tmp_path: Path, probes: Path, gallery: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    table = pq.read_table(probes)
+    pq.write_table(table.slice(0, 25), folder / "a.parquet")
+    pq.write_table(pa.concat_tables([table.slice(25), pq.read_table(gallery).slice(3, 1)]), folder / "b.parquet")
+    with pytest.raises(DataError, match=r"b\.parquet, column source-24, row 15: same vector as in a row of .*gallery"):
+        evaluate(translator, folder, gallery)
+
+
 def test_files_of_different_people_are_refused(translator: Path, tmp_path: Path, gallery: Path) -> None:
     strangers = write(tmp_path / "p.parquet", np.arange(100, 100 + SUBJECTS), source_24=faces(1)[0][:SUBJECTS])
     with pytest.raises(DataError, match=r"p\.parquet, column identity: no identity of it is in .*gallery\.parquet"):

@@ -1,5 +1,6 @@
 """A published version: the exported module is the trained one, whole, hashed, described for Triton, never replaced."""
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,14 @@ from torch import Tensor, nn
 from tritonclient.grpc import model_config_pb2
 
 from contract.manifest import Method, Training, read_manifest, sha256_of
+from contract.spaces import FeatureSpace
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
 from training.confidence import fit_confidence
 from training.errors import ExportError
-from training.export import BATCH_ROWS_MAX, PARITY_MAX, Facts, export_translator, newest_with, next_version
+from training.export import BATCH_ROWS_MAX, PARITY_MAX, Facts, export_translator, newest_with
 from training.models.r3an import R3AN
 from training.models.translator import Translator
+from training.versions import next_version
 
 FACTS = Facts(
     id=f"{SOURCE.id}--{TARGET.id}",
@@ -90,14 +93,19 @@ def test_a_module_that_torchscript_does_not_repeat_is_refused_and_leaves_nothing
     assert not (tmp_path / "repository").exists()
 
 
-def test_a_failure_half_way_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failure_half_way_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     same_space = replace(FACTS, target=SOURCE)
     with pytest.raises(ValueError, match="same space"):
         export_translator(RandomLinear(SOURCE.dim, SOURCE.dim, 0), same_space, tmp_path)
     assert list(tmp_path.iterdir()) == []
     version_dir = write_translator(tmp_path)
-    with pytest.raises(ValueError, match="same space"):
-        export_translator(RandomLinear(SOURCE.dim, SOURCE.dim, 0), same_space, tmp_path)
+
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(ExportError, match="the disk is full"):
+        write_translator(tmp_path)
     assert sorted(path.name for path in version_dir.parent.iterdir()) == ["1", "config.pbtxt"]
 
 
@@ -159,6 +167,32 @@ def test_a_damaged_version_is_not_found_again(tmp_path: Path) -> None:
     version_dir = export_translator(RandomLinear(SOURCE.dim, TARGET.dim, 0), FACTS, tmp_path)
     (version_dir / "model.pt").write_bytes(b"")
     assert newest_with(FACTS, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (SOURCE.model_copy(update={"dim": 25}), TARGET),
+        (SOURCE, TARGET.model_copy(update={"dim": 17})),
+        (SOURCE, TARGET.model_copy(update={"id": "other-16"})),
+    ],
+)
+def test_versions_of_one_translator_have_the_same_spaces(
+    tmp_path: Path, source: FeatureSpace, target: FeatureSpace
+) -> None:
+    version_dir = write_translator(tmp_path)
+    before = (version_dir.parent / "config.pbtxt").read_bytes()
+    other = replace(FACTS, source=source, target=target)
+    with pytest.raises(ExportError, match=r"version 1 .* choose another repository") as refused:
+        export_translator(RandomLinear(source.dim, target.dim, 0), other, tmp_path)
+    assert "\n" not in str(refused.value)
+    assert (version_dir.parent / "config.pbtxt").read_bytes() == before
+    assert sorted(path.name for path in version_dir.parent.iterdir()) == ["1", "config.pbtxt"]
+
+
+def test_a_version_whose_manifest_cannot_be_read_says_nothing_of_its_spaces(tmp_path: Path) -> None:
+    (write_translator(tmp_path) / "manifest.json").write_text("{")
+    assert write_translator(tmp_path).name == "2"
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import training.fit
 from contract.manifest import Method
 from tests.unit.training.samples import IDENTITIES, SOURCE, TARGET, ignore_iteration, sample_pairs
+from training.conditions import conditions_now, threads_of
 from training.config import FitConfig
 from training.errors import ConfigError, DataError
 from training.fit import (
@@ -24,6 +26,9 @@ from training.fit import (
     load,
     save,
 )
+from training.hardware import PLAIN
+from training.history import HISTORY_FILE
+from training.lessons import Lesson
 from training.loop import Losses, OnIteration
 from training.methods.base import Rows
 from training.models.translator import Translator, weights_sha256
@@ -103,39 +108,60 @@ def test_a_fit_that_is_not_whole_is_made_whole(
     assert all(torch.equal(a, b) for a, b in zip(weights(first), weights(load(out)), strict=True))
 
 
+@pytest.mark.parametrize("method", [Method.AFFINE, Method.FC])
 @pytest.mark.parametrize("settings", [{"seed": 1}, {"iterations": ITERATIONS + 1}])
-def test_a_closed_form_of_another_configuration_is_fitted_anew(
-    pairs: PairedFeatures, out: Path, settings: dict[str, int]
+def test_a_finished_fit_by_other_settings_is_not_lost(
+    pairs: PairedFeatures, out: Path, method: Method, settings: dict[str, int]
 ) -> None:
-    fit(pairs, out, configure(Method.AFFINE))
-    other = configure(Method.AFFINE, **settings)
-    facts = fit(pairs, out, other)[1]
-    assert facts.training.config == other.facts()
-    assert load(out)[1] == facts
+    fit(pairs, out, configure(method))
+    before = contents(out)
+    with pytest.raises(ConfigError, match="holds a finished fit by other settings; choose another folder"):
+        fit(pairs, out, configure(method, **settings))
+    assert contents(out) == before
 
 
-def test_a_closed_form_on_other_rows_is_fitted_anew(pairs: PairedFeatures, out: Path) -> None:
-    first = fit(pairs, out, configure(Method.PROCRUSTES))
-    others = np.arange(len(pairs) // 2, len(pairs))
-    again = fit(pairs, out, configure(Method.PROCRUSTES), others)
-    assert again[1].training.rows == first[1].training.rows
-    assert not all(torch.equal(a, b) for a, b in zip(weights(first), weights(again), strict=True))
-
-
-def test_a_fit_by_other_software_is_not_taken_up(
-    pairs: PairedFeatures, out: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("method", [Method.PROCRUSTES, Method.FC])
+def test_a_finished_fit_on_other_rows_data_or_spaces_is_not_lost(
+    pairs: PairedFeatures, out: Path, method: Method
 ) -> None:
-    fit(pairs, out, configure(Method.PROCRUSTES))
-    monkeypatch.setattr(training.fit, "software_versions", lambda: {"torch": "another"})
-    assert fit(pairs, out, configure(Method.PROCRUSTES))[1].training.software == {"torch": "another"}
+    fit(pairs, out, configure(method))
+    before = contents(out)
+    with pytest.raises(ConfigError, match="finished fit by other rows; "):
+        fit(pairs, out, configure(method), np.arange(len(pairs) // 2, len(pairs)))
+    with pytest.raises(ConfigError, match="finished fit by other rows; "):
+        fit(pairs, out, configure(method), np.arange(len(pairs) // 2 + 1))
+    with pytest.raises(ConfigError, match="finished fit by other data; "):
+        fit(replace(pairs, fingerprint="0" * 64), out, configure(method))
+    with pytest.raises(ConfigError, match="finished fit by other spaces; "):
+        fit_pairs(pairs, np.arange(len(pairs) // 2), TARGET, SOURCE, configure(method), out, ignore_iteration)
+    assert contents(out) == before
 
 
-def test_an_iterative_method_of_another_configuration_is_refused(pairs: PairedFeatures, out: Path) -> None:
-    fit(pairs, out, configure(Method.FC))
-    finished = load(out)[1]
+def test_a_finished_fit_that_does_not_name_its_rows_is_known_by_their_number(pairs: PairedFeatures, out: Path) -> None:
+    translator, facts = fit(pairs, out, configure(Method.AFFINE))
+    unnamed = facts.training.model_copy(update={"rows_sha256": None})
+    save(translator, replace(facts, training=unnamed), out)
+    assert fit(pairs, out, configure(Method.AFFINE))[1].training == unnamed
+    with pytest.raises(ConfigError, match="finished fit by other rows; "):
+        fit(pairs, out, configure(Method.AFFINE), np.arange(len(pairs) // 2 + 1))
+
+
+@pytest.mark.parametrize("method", [Method.PROCRUSTES, Method.FC])
+def test_a_finished_fit_by_other_software_is_taken_up_as_what_it_is(
+    pairs: PairedFeatures, out: Path, monkeypatch: pytest.MonkeyPatch, method: Method
+) -> None:
+    first = fit(pairs, out, configure(method))[1]
+    monkeypatch.setattr(training.fit, "conditions_now", lambda _: {"torch": "another"})
+    assert fit(pairs, out, configure(method))[1] == first
+
+
+def test_an_unfinished_training_by_other_settings_is_refused(pairs: PairedFeatures, out: Path) -> None:
+    interrupt(pairs, out, configure(Method.FC, checkpoint_interval_s=1e-9))
+    before = contents(out)
     with pytest.raises(ConfigError, match="another training"):
         fit(pairs, out, configure(Method.FC, seed=1))
-    assert load(out)[1] == finished
+    for name in (CHECKPOINT_FILE, HISTORY_FILE):
+        assert contents(out)[name] == before[name]
 
 
 def test_a_finished_fit_of_another_method_is_not_lost(pairs: PairedFeatures, out: Path) -> None:
@@ -173,6 +199,31 @@ def test_facts_never_stand_beside_the_weights_of_another_fit(
     assert not (out / FACTS_FILE).exists()
 
 
+@pytest.mark.parametrize("method", [Method.AFFINE, Method.FC])
+def test_the_facts_name_the_weights_and_what_decided_them(pairs: PairedFeatures, out: Path, method: Method) -> None:
+    translator, facts = fit(pairs, out, configure(method))
+    assert facts.training.weights_sha256 == weights_sha256(translator)
+    assert facts.training.software == conditions_now(PLAIN)
+    assert load(out)[1] == facts
+
+
+def test_a_training_that_went_on_in_other_threads_names_both_numbers(pairs: PairedFeatures, out: Path) -> None:
+    config, threads = configure(Method.FC, checkpoint_interval_s=1e-9), torch.get_num_threads()
+    with threads_of({"threads": str(threads + 1)}):
+        interrupt(pairs, out, config)
+    assert fit(pairs, out, config)[1].training.software["threads"] == f"{threads + 1}, {threads}"
+
+
+def test_a_student_names_what_its_teacher_was_trained_under_too(pairs: PairedFeatures, out: Path) -> None:
+    config, threads = configure(Method.DISTILLED, teacher=Method.AFFINE), torch.get_num_threads()
+    with threads_of({"threads": str(threads + 1)}):
+        fit(pairs, out / "teacher", configure(Method.AFFINE))
+    lesson = Lesson(configure(Method.AFFINE), out / "teacher", None)
+    rows = np.arange(len(pairs) // 2)
+    _, facts = fit_pairs(pairs, rows, SOURCE, TARGET, config, out, ignore_iteration, PLAIN, lesson)
+    assert facts.training.software["threads"] == f"{threads + 1}, {threads}"
+
+
 def test_seconds_of_interrupted_runs_add_up(pairs: PairedFeatures, out: Path) -> None:
     interrupt(pairs, out, configure(Method.FC, checkpoint_interval_s=1e-9))
     assert json.loads((out / SECONDS_FILE).read_text()) > 0
@@ -184,7 +235,8 @@ def test_seconds_of_interrupted_runs_add_up(pairs: PairedFeatures, out: Path) ->
 def test_seconds_of_a_training_that_nothing_is_left_of_do_not_count(pairs: PairedFeatures, out: Path) -> None:
     fit(pairs, out, configure(Method.AFFINE))
     (out / SECONDS_FILE).write_text("100.5")
-    assert fit(pairs, out, configure(Method.AFFINE, seed=1))[1].training.seconds < 100
+    (out / FACTS_FILE).unlink()
+    assert fit(pairs, out, configure(Method.AFFINE))[1].training.seconds < 100
 
 
 @pytest.mark.parametrize("content", [b"", b"12.", b"[1]", b"null", b'"1"', b"NaN", b"-1", b"\xff"])

@@ -49,7 +49,7 @@ def rank_1_by_loops(probes: np.ndarray, names: np.ndarray, gallery: np.ndarray, 
 
 def test_in_the_gallery_direction_the_gallery_is_translated_and_probes_are_native(scene: Scene) -> None:
     translator, stage = scene
-    gallery = unit(translator(torch.from_numpy(stage.raw_gallery)))
+    gallery = unit(translator(torch.from_numpy(stage.raw_gallery[:])))
     expected = rank_1_by_loops(
         unit(torch.from_numpy(stage.target_probes)), stage.probe_identities, gallery, stage.gallery_identities
     )
@@ -72,7 +72,7 @@ def test_the_two_directions_are_judged_apart(scene: Scene) -> None:
     translator, stage = scene
     probes = unit(translator(torch.from_numpy(stage.raw_probes)))
     expected = rank_1_by_loops(
-        probes, stage.probe_identities, unit(torch.from_numpy(stage.target_gallery)), stage.gallery_identities
+        probes, stage.probe_identities, unit(torch.from_numpy(stage.target_gallery[:])), stage.gallery_identities
     )
     proof = prove(translator, stage)
     assert proof.identification.rank_1.value == pytest.approx(expected)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import training.fit
 import training.lessons
-import training.recreation
 from contract.manifest import MANIFEST_FILE, Method, write_manifest
 from contract.proof import proof_features
 from tests.manifests import make_manifest
@@ -22,6 +23,7 @@ from tests.unit.training.samples import (
     sample_pairs,
     write_pairs,
 )
+from training.conditions import threads_of
 from training.config import FitConfig
 from training.errors import ConfigError, DataError
 from training.fit import fit_pairs, split_identities
@@ -69,7 +71,31 @@ def test_a_manifest_makes_the_same_weights_again(pairs: PairedFeatures, tmp_path
     made = again(manifest, pairs.path, tmp_path / "again")
     assert made.weights_sha256 == weights_sha256(translator)
     assert made.facts.training.config == read_recipe(manifest, tmp_path)[0].training.config
-    assert (made.proof_max_abs_difference, made.changed_software) == (None, "")
+    assert (made.proof_max_abs_difference, made.changed_software, made.same_weights) == (None, "", True)
+
+
+def test_other_weights_than_the_manifest_s_are_told_from_unknown_ones(pairs: PairedFeatures, tmp_path: Path) -> None:
+    _, manifest = describe(pairs, tmp_path, Method.AFFINE)
+    rewrite(manifest, lambda values: values["training"].update(weights_sha256="0" * 64))
+    assert again(manifest, pairs.path, tmp_path / "again").same_weights is False
+    rewrite(manifest, lambda values: values["training"].pop("weights_sha256"))
+    assert again(manifest, pairs.path, tmp_path / "once-more").same_weights is None
+
+
+def test_a_training_is_made_again_in_as_many_threads(pairs: PairedFeatures, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    with threads_of({"threads": str(before + 1)}):
+        translator, manifest = describe(pairs, tmp_path, Method.FC)
+    made = again(manifest, pairs.path, tmp_path / "again")
+    assert made.facts.training.software["threads"] == str(before + 1)
+    assert (made.weights_sha256, made.changed_software) == (weights_sha256(translator), "")
+    assert torch.get_num_threads() == before
+
+
+def test_a_finished_fit_is_no_training_made_again(pairs: PairedFeatures, tmp_path: Path) -> None:
+    _, manifest = describe(pairs, tmp_path, Method.AFFINE)
+    with pytest.raises(ConfigError, match="holds a finished fit; choose another folder"):
+        again(manifest, pairs.path, tmp_path / "fit")
 
 
 def test_what_is_made_again_answers_as_the_manifest_records_or_says_how_far_off(
@@ -79,7 +105,7 @@ def test_what_is_made_again_answers_as_the_manifest_records_or_says_how_far_off(
     answer = translate(translator, proof_features(SOURCE_DIM))[0].tolist()
     for answered, difference in ((answer, 0.0), ([answer[0] + 0.25, *answer[1:]], 0.25)):
         rewrite(manifest, lambda values, proof=answered: values["parity"].update(proof=proof))
-        made = again(manifest, pairs.path, tmp_path / "again")
+        made = again(manifest, pairs.path, tmp_path / f"again-{difference}")
         assert made.proof_max_abs_difference == pytest.approx(difference, abs=1e-6)
 
 
@@ -100,10 +126,9 @@ def test_a_manifest_that_does_not_name_its_rows_is_followed_by_their_number(
 
 def test_other_software_is_named(pairs: PairedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, manifest = describe(pairs, tmp_path, Method.PROCRUSTES)
-    rewrite(manifest, lambda values: values["training"]["software"].update(torch="1.0", blas="3"))
-    monkeypatch.setattr(training.recreation, "software_versions", lambda: {"torch": "2.0", "numpy": "4"})
-    rewrite(manifest, lambda values: values["training"]["software"].update(numpy="4"))
-    rewrite(manifest, lambda values: values["training"]["software"].pop("python"))
+    rewrite(manifest, lambda values: values["training"].update(software={"torch": "1.0", "blas": "3", "numpy": "4"}))
+    plain = {"precision": "32-true", "devices": "1"}
+    monkeypatch.setattr(training.fit, "conditions_now", lambda _: {"torch": "2.0", "numpy": "4"} | plain)
     made = again(manifest, pairs.path, tmp_path / "again")
     assert made.changed_software == "blas none instead of 3, torch 2.0 instead of 1.0"
 
@@ -174,3 +199,13 @@ def test_a_training_in_mixed_precision_is_made_again_in_it(pairs: PairedFeatures
     write_manifest(make_manifest(facts.source, facts.target, method=facts.method, training=facts.training), tmp_path)
     made = again(tmp_path / MANIFEST_FILE, pairs.path, tmp_path / "again")
     assert (made.weights_sha256, made.changed_software) == (weights_sha256(translator), "")
+
+
+def test_a_training_of_two_processes_is_made_again_by_two(pairs: PairedFeatures, tmp_path: Path) -> None:
+    rows, out, two = split_identities(pairs).training, tmp_path / "fit", Hardware(devices=2)
+    config = FitConfig.model_validate({"method": Method.FC} | TINY)
+    _, facts = fit_pairs(pairs, rows, SOURCE, TARGET, config, out, ignore_iteration, two)
+    assert facts.training.software["devices"] == "2"
+    write_manifest(make_manifest(facts.source, facts.target, method=facts.method, training=facts.training), tmp_path)
+    made = again(tmp_path / MANIFEST_FILE, pairs.path, tmp_path / "again")
+    assert (made.same_weights, made.changed_software) == (True, "")

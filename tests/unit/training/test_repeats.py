@@ -1,4 +1,4 @@
-"""Rows that cannot both be true are refused by the later one, counted within its own file."""
+"""Rows that repeat another one are refused by the later one, counted within its own file."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.unit.training.samples import ROWS, SOURCE, TARGET, Columns, sample_columns
+from tests.unit.training.samples import SOURCE, TARGET, Columns, sample_columns
 from training.columns import DISTRACTOR
 from training.errors import DataError
 from training.pairs import read_pairs
@@ -43,10 +43,20 @@ def test_what_was_there_before_is_refused_in_its_own_file(tmp_path: Path, name: 
     assert "\n" not in str(refused.value)
 
 
-def test_one_vector_may_be_one_identity_s_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [SOURCE, TARGET])
+def test_one_vector_of_one_identity_twice_is_refused_too(tmp_path: Path, name: str) -> None:
+    """A gallery face would be its own probe."""
     columns = sample_columns()
     assert columns["identity"][1] == columns["identity"][3]
-    assert read(tmp_path, put(columns, SOURCE, 3, columns[SOURCE][1].as_py())) == ROWS
+    with pytest.raises(DataError, match=rf"a\.parquet, column {name}, row 3: same vector as in a row before$"):
+        read(tmp_path, put(columns, name, 3, columns[name][1].as_py()))
+
+
+@pytest.mark.parametrize("name", [SOURCE, TARGET])
+def test_a_distractor_twice_is_refused_too(tmp_path: Path, name: str) -> None:
+    columns = put(put(sample_columns(), "identity", 1, DISTRACTOR), "identity", 9, DISTRACTOR)
+    with pytest.raises(DataError, match=rf"a\.parquet, column {name}, row 9: same vector as in a row before$"):
+        read(tmp_path, put(columns, name, 9, columns[name][1].as_py()))
 
 
 def test_a_distractor_with_the_vector_of_somebody_known_is_refused(tmp_path: Path) -> None:

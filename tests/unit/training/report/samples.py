@@ -16,6 +16,7 @@ SUBJECTS, FACES, STRANGERS = 12, 5, 30
 SOURCE_DIM, TARGET_DIM = 10, 8
 IMPOSTORS = SUBJECTS * (FACES - 1) * (SUBJECTS + STRANGERS - 1)
 METHODS = ("residual", "affine")
+FINGERPRINT = "a" * 64
 
 
 def make_stage(seed: int = 0) -> Stage:
@@ -66,7 +67,7 @@ def judgement(rank_1: float, **more: float) -> dict[str, Any]:
 
 def make_summary(**more: object) -> dict[str, Any]:
     """`bakeoff.json` of two methods, with none of the parts that later versions added."""
-    facts = {"rows": 100, "identities": 20, "seconds": 3.2, "config": {"seed": 0}}
+    facts = {"rows": 100, "identities": 20, "seconds": 3.2, "data_fingerprint": FINGERPRINT, "config": {"seed": 0}}
     return {
         "source": "old-10",
         "target": "new-8",

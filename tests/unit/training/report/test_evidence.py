@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from contract.manifest import Method
-from tests.unit.training.report.samples import judgement, make_run
+from tests.unit.training.report.samples import FINGERPRINT, judgement, make_run
 from tests.unit.training.samples import SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
 from training.config import FitConfig
 from training.errors import DataError
@@ -28,7 +28,7 @@ def finished_run(folder: Path, pairs_file: Path, methods: tuple[str, ...]) -> Ru
         config = FitConfig.model_validate({"method": kind, "iterations": 1, "batch_rows": 4})
         rows = split_identities(pairs).training
         fit_pairs(pairs, rows, SOURCE, TARGET, config, folder / RUNS / kind, ignore_iteration)
-    facts = {"rows": 1, "identities": 1, "seconds": 1}
+    facts = {"rows": 1, "identities": 1, "seconds": 1, "data_fingerprint": FINGERPRINT}
     return make_run(
         folder,
         source=SOURCE,

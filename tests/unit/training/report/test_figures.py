@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from contract.calibration import FMR_LEVELS, Calibration, CalibrationPoint
 from contract.manifest import Identification
-from tests.unit.training.report.samples import judgement, make_evidence, make_summary, rate
+from tests.unit.training.report.samples import FINGERPRINT, judgement, make_evidence, make_summary, rate
 from training.report.learning import learning_lines
 from training.report.losses import loss_series, running_mean, spans_decades
 from training.report.overview import overview_rows, strictest_far
@@ -42,7 +42,8 @@ def test_verification_is_compared_at_the_strictest_rate_that_says_something_of_a
 def test_learning_lines_rise_in_rows_by_kind_and_method() -> None:
     rows = [("all", "fc", 2000), ("all", "residual", 500), ("noisy", "fc", 500), ("all", "fc", 500)]
     points = [{"kind": k, "method": m, "rows": n, "identities": 9, "rank_1": rate(0.5)} for k, m, n in rows]
-    lines = learning_lines(LearningCurve.model_validate({"points": points}))
+    data = {"source": "old-10", "target": "new-8", "data_fingerprint": FINGERPRINT}
+    lines = learning_lines(LearningCurve.model_validate(data | {"points": points}))
     drawn = {kind: {m: [p.rows for p in points] for m, points in methods.items()} for kind, methods in lines.items()}
     assert drawn == {"all": {"fc": [500, 2000], "residual": [500]}, "noisy": {"fc": [500]}}
 

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.unit.training.report.samples import judgement, make_run, make_summary, rate
+from tests.unit.training.report.samples import FINGERPRINT, judgement, make_run, make_summary, rate
 from training.errors import DataError
 from training.report.run import read_run
 from training.run_folder import SUMMARY_FILE
 
 POINT = {"kind": "all", "method": "fc", "rows": 5, "identities": 2, "rank_1": rate(0.5), "seconds": 1.0}
+DATA = {"source": "old-10", "target": "new-8", "data_fingerprint": FINGERPRINT}
+CURVE = DATA | {"points": [POINT]}
+FOLDS = DATA | {"folds": 3, "identification": {"fc": judgement(0.5)}, "seed": 0}
 
 
 def write(file: Path, content: object) -> Path:
@@ -28,11 +31,10 @@ def test_a_run_without_histories_candidates_or_later_parts_is_read(tmp_path: Pat
 
 def test_what_is_given_beside_it_is_read(tmp_path: Path) -> None:
     make_run(tmp_path)
-    folds = {"source": "old-10", "target": "new-8", "folds": 3, "identification": {"fc": judgement(0.5)}, "seed": 0}
     run = read_run(
         tmp_path,
-        learning_curve=write(tmp_path / "l.json", {"points": [POINT]}),
-        crossvalidation=write(tmp_path / "c.json", folds),
+        learning_curve=write(tmp_path / "l.json", CURVE),
+        crossvalidation=write(tmp_path / "c.json", FOLDS),
     )
     assert run.learning_curve is not None
     assert run.learning_curve.points[0].rank_1.value == 0.5
@@ -45,8 +47,9 @@ def test_what_is_given_beside_it_is_read(tmp_path: Path) -> None:
     [
         ("{", "is no JSON file"),
         ("[]", "is no JSON object"),
-        ({"points": [POINT | {"rows": 0}]}, r"points\.0\.rows"),
-        ({"source": "other", "target": "new-8", "points": []}, "is of other to new-8, the bake-off of old-10 to new-8"),
+        (CURVE | {"points": [POINT | {"rows": 0}]}, r"points\.0\.rows"),
+        (CURVE | {"source": "other"}, "is of other to new-8, the bake-off of old-10 to new-8"),
+        ({key: CURVE[key] for key in ("source", "target", "points")}, "data_fingerprint: Field required"),
     ],
 )
 def test_a_damaged_or_foreign_learning_curve_is_refused_by_file_and_place(
@@ -55,6 +58,17 @@ def test_a_damaged_or_foreign_learning_curve_is_refused_by_file_and_place(
     make_run(tmp_path)
     with pytest.raises(DataError, match=rf"l\.json: .*{words}"):
         read_run(tmp_path, learning_curve=write(tmp_path / "l.json", content))
+
+
+@pytest.mark.parametrize(("given", "content"), [("learning_curve", CURVE), ("crossvalidation", FOLDS)])
+def test_what_was_made_from_other_data_is_refused_with_both_files(
+    tmp_path: Path, given: str, content: dict[str, Any]
+) -> None:
+    make_run(tmp_path)
+    other = write(tmp_path / "other.json", content | {"data_fingerprint": "b" * 64})
+    with pytest.raises(DataError) as refused:
+        read_run(tmp_path, **{given: other})
+    assert str(refused.value) == f"{other}: was made from other data than {tmp_path / SUMMARY_FILE}"
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The page: everything absent is said, everything present is shown, and nothing is loaded from elsewhere."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.training.report.samples import judgement, make_evidence, make_run, rate
+from tests.unit.training.report.samples import FINGERPRINT, judgement, make_evidence, make_run, rate
 from training.report.material import Evidence, Material, Paintings
-from training.report.run import NATIVES, Difference
+from training.report.run import NATIVES, Difference, read_run
 from training.report.write import make_sections, write_page, write_report
 
 ABSENT_WITHOUT_EVIDENCE = {
@@ -96,6 +97,32 @@ def test_the_page_stands_alone_and_can_be_read_without_seeing_it(tmp_path: Path)
     assert not list(tmp_path.glob(".*")), "nothing half-written is left"
 
 
+def notes_of(folder: Path, section_id: str, name: str, content: dict[str, object]) -> tuple[str, ...]:
+    data = {"source": "old-10", "target": "new-8", "data_fingerprint": FINGERPRINT}
+    (folder / "beside.json").write_text(json.dumps(data | content))
+    make_run(folder)
+    run = read_run(folder, **{name: folder / "beside.json"})
+    (found,) = (section for section in make_sections(Material(run, None)) if section.id == section_id)
+    assert not found.absent
+    return found.notes
+
+
+def test_methods_that_diverged_in_cross_validation_are_listed(tmp_path: Path) -> None:
+    diverged = {"fc": "fold 2: the loss is not finite at iteration 3"}
+    content = {"folds": 3, "identification": {"affine": judgement(0.5)}, "diverged": diverged}
+    notes = notes_of(tmp_path, "crossvalidation", "crossvalidation", content)
+    assert notes == ("fc is not in the table: fold 2: the loss is not finite at iteration 3.",)
+
+
+@pytest.mark.parametrize("points", [0, 1])
+def test_methods_that_diverged_in_a_learning_curve_are_listed(tmp_path: Path, points: int) -> None:
+    point = {"kind": "clean", "method": "affine", "rows": 5, "identities": 2, "rank_1": rate(0.5)}
+    diverged = {"kind": "clean", "method": "fc", "asked": "all", "rows": 1500, "reason": "the loss is not finite"}
+    content = {"points": [point], "diverged": [diverged] * points}
+    notes = notes_of(tmp_path, "learning", "learning_curve", content)
+    assert notes == ("fc has no point at 1,500 clean rows: the loss is not finite.",) * points
+
+
 def test_names_from_a_file_are_text_and_never_markup(tmp_path: Path) -> None:
     run = make_run(tmp_path, source="<script>alert(1)</script>")
     write_page(run, None, tmp_path / "page.html")
@@ -117,7 +144,7 @@ def test_no_identity_of_the_stage_is_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("methods", [("r3an",), ("residual", "r3an", "arch1")])
 def test_panels_show_the_winner_and_the_best_that_paints(tmp_path: Path, methods: tuple[str, ...]) -> None:
-    facts = {"rows": 1, "identities": 1, "seconds": 1}
+    facts = {"rows": 1, "identities": 1, "seconds": 1, "data_fingerprint": FINGERPRINT}
     ranks = dict(zip(methods, (0.9, 0.8, 0.7), strict=False)) | dict.fromkeys(NATIVES, 0.95)
     run = make_run(
         tmp_path,
