@@ -282,8 +282,10 @@ class GalleryStore(Protocol):
         """
         ...
 
-    async def note(self, key: str, value: str, before: str | None) -> bool:
+    async def note(self, key: str, value: str | None, before: str | None) -> bool:
         """Keep text under a key if what is kept now is `before` (None: nothing); False if it is not.
+
+        `value` None forgets the text and whatever was counted under the key.
 
         Raises:
             GalleryLimitError: the bound on notes is reached.
@@ -303,7 +305,7 @@ class GalleryStore(Protocol):
         ...
 
     async def tallied(self, key: str) -> Mapping[str, int]:
-        """The counts under a key; what was never counted is not among them."""
+        """The counts under a key, noted or not; what was never counted is not among them."""
         ...
 
     async def ready(self) -> bool:
