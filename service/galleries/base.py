@@ -234,7 +234,7 @@ class GalleryStore(Protocol):
         """
         ...
 
-    async def originals(self, gallery: str, after: str | None, limit: int) -> list[Original]:
+    async def originals(self, gallery: str, after: str | None, limit: int) -> Sequence[Original]:
         """The next faces by face_id, at most `limit`; empty at the end. Raises UnknownGalleryError."""
         ...
 
