@@ -17,6 +17,7 @@ from service.engines.base import Engine
 from service.engines.echo import EchoEngine
 from service.engines.torchscript import TorchScriptEngine
 from service.engines.triton import TritonEngine
+from service.enrolment import Enrolment
 from service.errors import CatalogError
 from service.galleries.base import GalleryStore
 from service.galleries.local import LocalGalleries
@@ -87,6 +88,7 @@ async def _open_parts(settings: Settings, metrics: Metrics, access: Access) -> A
             translation=translation,
             galleries=galleries,
             identification=Identification(translation, galleries, catalog, metrics),
+            enrolment=Enrolment(translation, galleries, catalog, metrics),
             readiness=ReadinessCheck(catalog, engine, galleries),
         )
         # Apart, so that a revoked key does not wait for an engine that hangs.

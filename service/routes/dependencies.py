@@ -11,6 +11,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from service.access import Access, Scope
 from service.bounds import Deadline, InFlight
 from service.engines.base import Engine
+from service.enrolment import Enrolment
 from service.errors import DeadlineExceededError
 from service.galleries.base import GalleryStore
 from service.identification import Identification
@@ -41,6 +42,7 @@ class Parts:
     translation: Translation
     galleries: GalleryStore
     identification: Identification
+    enrolment: Enrolment
     readiness: ReadinessCheck
 
 

@@ -2,6 +2,15 @@
 
 from typing import Final
 
-from service.routes import catalog, galleries, health, search, translate
+from service.routes import catalog, faces, galleries, health, originals, search, subjects, translate
 
-ROUTERS: Final = (translate.router, search.router, galleries.router, catalog.router, health.router)
+ROUTERS: Final = (
+    translate.router,
+    search.router,
+    galleries.router,
+    faces.router,
+    subjects.router,
+    originals.router,
+    catalog.router,
+    health.router,
+)
