@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from service.routes import catalog, faces, galleries, health, originals, search, subjects, translate
+from service.routes import catalog, faces, galleries, health, migrations, originals, search, subjects, translate
 
 ROUTERS: Final = (
     translate.router,
@@ -11,6 +11,7 @@ ROUTERS: Final = (
     faces.router,
     subjects.router,
     originals.router,
+    migrations.router,
     catalog.router,
     health.router,
 )
