@@ -104,7 +104,8 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     share, z2 = hits / of, WILSON_Z**2
     centre = (share + z2 / (2 * of)) / (1 + z2 / of)
     half = WILSON_Z * math.sqrt(share * (1 - share) / of + z2 / (4 * of * of)) / (1 + z2 / of)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # Rounding must not leave the share itself outside.
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
 def _origin_plan(
