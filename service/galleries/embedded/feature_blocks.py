@@ -1,0 +1,92 @@
+"""The features of one copy of a gallery in memory, by slot."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.vectors import Features
+from service.galleries.base import Where
+from service.galleries.embedded.columns import BLOCK_ROWS, SlotArray, by_block
+from service.galleries.embedded.roster import Roster
+
+
+@dataclass(slots=True)
+class _Block:
+    features: Features  # [d, 8192]
+    held: NDArray[np.bool_]  # [8192]
+    faces: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A block's slots from `first` on, the features [d, B] in them and which of them are searched, None if all are."""
+
+    first: int
+    features: Features
+    searched: NDArray[np.bool_] | None
+    faces: int  # that are searched, at least one
+
+
+class FeatureBlocks:
+    """Unit-length features in float32 blocks. Not thread-safe: the store guards it.
+
+    A block is transposed, [d, 8192]: the product with one probe then runs along contiguous memory.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+        self._blocks: dict[int, _Block] = {}  # those that hold a face
+
+    def __len__(self) -> int:
+        return sum(block.faces for block in self._blocks.values())
+
+    def put(self, slots: SlotArray, features: Features) -> None:
+        """Set the features [N, d] of slots [N]."""
+        for index, chosen, offsets in by_block(slots):
+            block = self._blocks.get(index)
+            if block is None:
+                block = _Block(np.zeros((self.dim, BLOCK_ROWS), np.float32), np.zeros(BLOCK_ROWS, np.bool_))
+                self._blocks[index] = block
+            block.features[:, offsets] = features[chosen].T
+            block.held[offsets] = True
+            block.faces = int(np.count_nonzero(block.held))
+
+    def remove(self, slots: SlotArray) -> None:
+        """Clear slots [N], whether or not they hold a feature."""
+        for index, _, offsets in by_block(slots):
+            block = self._blocks.get(index)
+            if block is None:
+                continue
+            block.features[:, offsets] = 0.0
+            block.held[offsets] = False
+            block.faces = int(np.count_nonzero(block.held))
+            if not block.faces:
+                del self._blocks[index]
+
+    def parts(self, roster: Roster, where: Where) -> Iterator[Part]:
+        """What a search looks at, block by block; blocks without a face that passes the filter are left out."""
+        tag_sets = roster.tag_sets_with(where)
+        for index, block in self._blocks.items():
+            first = index * BLOCK_ROWS
+            rows = min(BLOCK_ROWS, roster.faces.end - first)
+            passing = roster.passing(index, where, tag_sets)
+            if passing is None and block.faces == rows:
+                yield Part(first, block.features[:, :rows], None, rows)
+                continue
+            searched = block.held[:rows] if passing is None else block.held[:rows] & passing[:rows]
+            faces = int(np.count_nonzero(searched))
+            if faces:
+                yield Part(first, block.features[:, :rows], searched, faces)
+
+    def similarities(self, probe: Features, slots: SlotArray) -> NDArray[np.float64]:
+        """Similarities [N] of a probe [d] to the faces in slots [N], in float64.
+
+        Row by row: a matrix product would round equal rows differently by where they lie.
+        """
+        similarities = np.empty(len(slots), np.float64)
+        for index, chosen, offsets in by_block(slots):
+            features = self._blocks[index].features.take(offsets, axis=1)  # [d, H]
+            similarities[chosen] = (features.T.astype(np.float64, order="C") * probe).sum(axis=1)
+        return similarities

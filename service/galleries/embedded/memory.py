@@ -1,0 +1,62 @@
+"""A gallery in memory: who is in it, and its features in each space it has a copy in."""
+
+from dataclasses import dataclass, field
+
+from contract.spaces import FeatureSpace
+from contract.vectors import Features
+from service.errors import CopiesChangedError, GallerySpaceMismatchError
+from service.galleries.base import Copy, Found, GalleryInfo, Ranking, Where
+from service.galleries.embedded.claims import Claims
+from service.galleries.embedded.feature_blocks import FeatureBlocks
+from service.galleries.embedded.mean_scan import PROBES_PER_MEAN_SCAN, nearest_subjects_by_mean
+from service.galleries.embedded.read_write_lock import ReadWriteLock
+from service.galleries.embedded.roster import Roster
+from service.galleries.embedded.scan import PROBES_PER_SCAN, nearest_faces, nearest_subjects
+
+SEARCHES = {
+    Ranking.FACES: (nearest_faces, PROBES_PER_SCAN),
+    Ranking.SUBJECTS_BY_BEST: (nearest_subjects, PROBES_PER_SCAN),
+    Ranking.SUBJECTS_BY_MEAN: (nearest_subjects_by_mean, PROBES_PER_MEAN_SCAN),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryCopy:
+    """A gallery's features in one space, and the leases on what is missing there."""
+
+    space_key: int
+    features: FeatureBlocks
+    claims: Claims
+
+
+@dataclass(slots=True)
+class MemoryGallery:
+    """Changed by the writer thread alone, under `lock` where a search would see it half changed."""
+
+    name: str
+    key: int
+    serving: FeatureSpace
+    copies: dict[FeatureSpace, MemoryCopy]
+    roster: Roster = field(default_factory=Roster)
+    lock: ReadWriteLock = field(default_factory=ReadWriteLock)
+
+    def info(self) -> GalleryInfo:
+        """What is in it; for the writer thread, others read what it published."""
+        spaces = [self.serving, *(space for space in self.copies if space != self.serving)]
+        copies = tuple(Copy(space, len(self.copies[space].features)) for space in spaces)
+        return GalleryInfo(self.name, self.serving, len(self.roster.faces), len(self.roster.subjects), copies)
+
+    def copy(self, space: FeatureSpace) -> MemoryCopy:
+        """The copy in a space. Raises CopiesChangedError: there is none."""
+        copy = self.copies.get(space)
+        if copy is None:
+            raise CopiesChangedError(f"the gallery has no copy in the feature space {space.id}")
+        return copy
+
+    def search(self, space: FeatureSpace, probes: Features, top_k: int, ranking: Ranking, where: Where) -> Found:
+        """One scan for as many probes [N, d] as its ranking allows. Raises GallerySpaceMismatchError."""
+        copy = self.copies.get(space)
+        if copy is None:
+            raise GallerySpaceMismatchError(f"the gallery has no copy in the feature space {space.id}")
+        scan, _ = SEARCHES[ranking]
+        return scan(copy.features, self.roster, probes, top_k, where)

@@ -1,0 +1,59 @@
+-- Galleries, schema version 2. The number of a face or a subject is its gallery's key * 2^32 + its slot in memory.
+CREATE TABLE spaces (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    dim INTEGER NOT NULL,
+    UNIQUE (id, dim)
+) STRICT;
+CREATE TABLE galleries (
+    key INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    serving INTEGER NOT NULL REFERENCES spaces (key)
+) STRICT;
+CREATE TABLE copies (
+    gallery INTEGER NOT NULL REFERENCES galleries (key) ON DELETE CASCADE,
+    space INTEGER NOT NULL REFERENCES spaces (key),
+    PRIMARY KEY (gallery, space)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE subjects (
+    number INTEGER PRIMARY KEY,
+    gallery INTEGER NOT NULL REFERENCES galleries (key) ON DELETE CASCADE,
+    subject TEXT NOT NULL,
+    metadata TEXT NOT NULL DEFAULT '{}',
+    UNIQUE (gallery, subject)
+) STRICT;
+CREATE TABLE faces (
+    number INTEGER PRIMARY KEY,
+    gallery INTEGER NOT NULL REFERENCES galleries (key) ON DELETE CASCADE,
+    face_id TEXT NOT NULL,
+    subject INTEGER NOT NULL REFERENCES subjects (number),
+    tags TEXT NOT NULL, -- a JSON array
+    enrolled_at_ms INTEGER NOT NULL,
+    metadata TEXT NOT NULL,
+    origin INTEGER NOT NULL REFERENCES spaces (key),
+    revision INTEGER NOT NULL,
+    UNIQUE (gallery, face_id)
+) STRICT;
+CREATE INDEX faces_by_subject ON faces (subject);
+-- One row for each feature in a copy (held = 1) and for an original that is in no copy (held = 0).
+CREATE TABLE features (
+    face INTEGER NOT NULL REFERENCES faces (number) ON DELETE CASCADE,
+    space INTEGER NOT NULL REFERENCES spaces (key),
+    held INTEGER NOT NULL,
+    translator TEXT,
+    confidence REAL,
+    feature BLOB NOT NULL, -- little-endian float32
+    UNIQUE (face, space)
+) STRICT;
+CREATE TABLE revisions (last INTEGER NOT NULL) STRICT;
+INSERT INTO revisions VALUES (0);
+CREATE TABLE notes (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tallies (
+    key TEXT NOT NULL,
+    name TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (key, name)
+) STRICT, WITHOUT ROWID;
