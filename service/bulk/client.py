@@ -1,8 +1,9 @@
 """A gateway as its client sees it: JSON, problems by their code, and a bound on all waiting."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -52,20 +53,20 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def get(self, path: str, *, patient: bool = False, **query: str | int) -> dict[str, Any]:
-        """The answer to GET. Raises GatewayProblemError, GatewayUnreachableError.
+    def get(self, *path: str, patient: bool = False, query: Mapping[str, str | int] | None = None) -> dict[str, Any]:
+        """The answer to GET of a path, given by its segments. Raises GatewayProblemError, GatewayUnreachableError.
 
         A `patient` request is sent again when its connection is lost.
         """
         return self._ask("GET", path, patient, params=query)
 
-    def post(self, path: str, body: object = None, *, patient: bool = False) -> dict[str, Any]:
+    def post(self, *path: str, body: object = None, patient: bool = False) -> dict[str, Any]:
         """The answer to POST of JSON. Raises as `get`. Be patient only with what may arrive twice."""
         content = None if body is None else orjson.dumps(body)
         return self._ask("POST", path, patient, content=content, headers={} if body is None else {"Content-Type": JSON})
 
-    def _ask(self, method: str, path: str, patient: bool, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own
-        left_s = WAIT_MAX_S
+    def _ask(self, method: str, segments: tuple[str, ...], patient: bool, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own
+        path, left_s = "/" + "/".join(quote(segment, safe="") for segment in segments), WAIT_MAX_S
         while True:
             try:
                 response = self._http.request(method, path, **request)

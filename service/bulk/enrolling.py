@@ -37,11 +37,11 @@ def enrol(gateway: Gateway, gallery: str, batch: Batch) -> Fates:
     Raises:
         GatewayProblemError: what is refused is not a row. GatewayUnreachableError.
     """
-    path, fates, left = f"/galleries/{gallery}/faces", Fates(), [batch]
+    fates, left = Fates(), [batch]
     while left:
         part = left.pop()
         try:
-            answer = gateway.post(path, part.body(), patient=True)
+            answer = gateway.post("galleries", gallery, "faces", body=part.body(), patient=True)
         except GatewayProblemError as problem:
             if problem.code not in OF_ROWS | OF_TOO_MANY_ROWS:
                 raise

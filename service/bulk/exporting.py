@@ -71,7 +71,7 @@ def export_gallery(gateway: Gateway, target: Target, on_rows: OnRows = lambda do
         JobError: the folder holds a finished export, one of another gallery, or other files.
         GatewayProblemError, GatewayUnreachableError.
     """
-    total = int(gateway.get(f"/galleries/{target.gallery}")["faces"])
+    total = int(gateway.get("galleries", target.gallery)["faces"])
     with held_folder(target.folder):
         state = _begun(target)
         on_rows(state.faces, total)
@@ -131,8 +131,8 @@ def _fetch(gateway: Gateway, target: Target, state: State, on_faces: Callable[[i
 
 
 def _page(gateway: Gateway, gallery: str, after: str | None) -> dict[str, Any]:
-    cursor = {} if after is None else {"after": after}
-    page = gateway.get(f"/galleries/{gallery}/originals", patient=True, limit=PAGE_FACES, **cursor)
+    query: dict[str, str | int] = {"limit": PAGE_FACES} | ({} if after is None else {"after": after})
+    page = gateway.get("galleries", gallery, "originals", patient=True, query=query)
     if not isinstance(page.get("faces"), list) or "next" not in page:
         raise GatewayUnreachableError("the gateway answers with something that is no page of faces")
     return page

@@ -166,8 +166,8 @@ class _Window:
 
 def _checked_files(gateway: Gateway, job: Import) -> Files:
     """Files, columns, spaces and the route into the gallery. Raises BulkError before anything is sent."""
-    gallery, catalog = gateway.get(f"/galleries/{job.gallery}"), gateway.get("/models")
-    limits, serving = gateway.get("/info")["limits"], str(gallery["model"])
+    gallery, catalog = gateway.get("galleries", job.gallery), gateway.get("models")
+    limits, serving = gateway.get("info")["limits"], str(gallery["model"])
     dims = {serving: int(gallery["dim"])} | {str(space["id"]): int(space["dim"]) for space in catalog["models"]}
     routes = {(route["source_model"], route["target_model"]) for route in catalog["routes"]}
     sources = find_sources(job.source, job.space)
