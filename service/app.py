@@ -142,11 +142,14 @@ async def _open_engine(settings: Settings) -> Engine:
 
 
 async def _open_galleries(settings: Settings) -> GalleryStore:
-    bounds = {"faces_max": settings.faces_max, "galleries_max": settings.galleries_max}
+    faces_max, galleries_max = settings.faces_max, settings.galleries_max
     if settings.gallery_store is StoreKind.REDIS:
         url = settings.redis_url.get_secret_value()
-        return await RedisGalleries.open(url, timeout_ms=settings.timeout_ms, **bounds)
-    return await asyncio.to_thread(LocalGalleries.open, settings.gallery_dir, **bounds)
+        return await RedisGalleries.open(
+            url, timeout_ms=settings.timeout_ms, faces_max=faces_max, galleries_max=galleries_max
+        )
+    directory = settings.gallery_dir
+    return await asyncio.to_thread(LocalGalleries.open, directory, faces_max=faces_max, galleries_max=galleries_max)
 
 
 async def _keep_looking(look: Callable[[], Awaitable[None]], interval_s: float) -> None:

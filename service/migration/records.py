@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from service.errors import UnknownMigrationError
+from service.errors import GalleryLimitError, UnknownMigrationError
 from service.galleries.base import GalleryStore
 from service.migration.record import Migration, State
 
@@ -60,7 +60,10 @@ class Records:
             return moved if await self._store.note(key, moved.model_dump_json(), text) else None
         # Kept before it ends: cut short here, it ends once more, and what is kept stays as it is.
         await self._forget_oldest()
-        await self._store.note(KEPT + migration.id, moved.model_dump_json(), None)
+        try:
+            await self._store.note(KEPT + migration.id, moved.model_dump_json(), None)
+        except GalleryLimitError:  # what cannot be remembered must end all the same
+            logger.warning("migration %s ends without a record: there are too many notes", migration.id)
         await self._store.note(key, None, text)
         return moved
 

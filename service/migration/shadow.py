@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,7 @@ QUEUE_MAX: Final = 64
 PROBES_MAX: Final = 64  # of one search; the first ones
 SHADOWED: Final = frozenset({State.READY, State.SERVING})
 MICRO: Final = 1_000_000
+HAND_OVER_S: Final = 1.0  # between two writes of the counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Shadow:
         self._chance = chance
         self._queue: asyncio.Queue[_Answered] = asyncio.Queue(QUEUE_MAX)
         self._migrations: Mapping[str, Migration] = {}
-        self._dropped: dict[str, int] = {}  # by migration, until they are counted in the store
+        self._counts: dict[str, Counter[str]] = {}  # by migration, until the store has them
 
     def watch(self, migrations: Sequence[Migration]) -> None:
         """From now on these are under way."""
@@ -75,32 +77,48 @@ class Shadow:
         try:
             self._queue.put_nowait(_Answered(migration, source_model, gallery.space, probes, top_k, matches))
         except asyncio.QueueFull:
-            self._dropped[migration.id] = self._dropped.get(migration.id, 0) + 1
-            self._metrics.migration_shadow_searches.labels("dropped").inc()
+            self._count(migration, "dropped", {"dropped": 1})
 
     async def run(self) -> None:
-        """Repeat one search after the other; for ever."""
+        """Repeat one search after the other, and now and then hand the counts to the store; for ever."""
+        handed_over_s = time.monotonic()
         while True:
-            answered = await self._queue.get()
-            try:
+            if (answered := await self._next()) is not None:
                 await self._repeat(answered)
-            except Exception:
-                logger.exception("unforeseen failure of a shadow search")
+            if time.monotonic() - handed_over_s >= HAND_OVER_S:
+                await self._hand_over()
+                handed_over_s = time.monotonic()
+
+    async def _next(self) -> _Answered | None:
+        try:
+            async with asyncio.timeout(HAND_OVER_S):
+                return await self._queue.get()
+        except TimeoutError:
+            return None
 
     async def _repeat(self, answered: _Answered) -> None:
         try:
             counts = await self._compare(answered)
         except GatewayError as error:  # the other copy went, no route leads to it, the engine is busy
             logger.info("a shadow search failed: %s", type(error).__name__)
-            counts = {"failed": 1}
-        outcome = "failed" if "failed" in counts else "compared"
+            self._count(answered.migration, "failed", {"failed": 1})
+        except Exception:
+            logger.exception("unforeseen failure of a shadow search")
+            self._count(answered.migration, "failed", {"failed": 1})
+        else:
+            self._count(answered.migration, "compared", counts)
+
+    def _count(self, migration: Migration, outcome: str, counts: Mapping[str, int]) -> None:
         self._metrics.migration_shadow_searches.labels(outcome).inc()
-        if dropped := self._dropped.pop(answered.migration.id, 0):
-            counts["dropped"] = dropped
-        try:
-            await self._store.tally(counts_key(answered.migration.id), counts)
-        except GatewayError as error:
-            logger.warning("a shadow search is not counted: %s", type(error).__name__)
+        self._counts.setdefault(migration.id, Counter()).update(counts)
+
+    async def _hand_over(self) -> None:
+        counted, self._counts = self._counts, {}
+        for migration_id, counts in counted.items():
+            try:
+                await self._store.tally(counts_key(migration_id), counts)
+            except GatewayError as error:
+                logger.warning("shadow searches are not counted: %s", type(error).__name__)
 
     async def _compare(self, answered: _Answered) -> dict[str, int]:
         migration = answered.migration

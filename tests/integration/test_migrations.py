@@ -1,0 +1,338 @@
+"""A gallery moves to another encoder over HTTP, with a real engine and the embedded store."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import httpx
+import numpy as np
+import pytest
+
+from contract.vectors import Features, l2_normalize
+from deploy.process import wait_until
+from service.settings import EngineKind
+from tests.gateway import development_settings, running_gateway
+from tests.integration.galleries import face_ids
+from tests.integration.migrations import (
+    ALONE,
+    DEADLINE_S,
+    FIRST,
+    SECOND,
+    THIRD,
+    act,
+    assert_serves,
+    begin,
+    enrol_as,
+    enrolled,
+    look,
+    refusal,
+    served,
+    translated,
+    wait_for,
+    write_encoders,
+)
+from tests.integration.stack import random_features
+
+FACES = 150
+BATCH = 32
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A gateway whose shadow repeats every search."""
+    folder = tmp_path_factory.mktemp("gateway")
+    write_encoders(folder / "model_repository")
+    settings = development_settings(
+        folder,
+        engine=EngineKind.TORCHSCRIPT,
+        top_k_max=1000,
+        migration_batch_faces=BATCH,
+        migration_poll_s=0.05,
+        shadow_share=1.0,
+    )
+    with running_gateway(settings) as http:
+        yield http
+
+
+@pytest.fixture
+def gallery() -> str:
+    """A name nobody else has."""
+    return f"gallery-{uuid4().hex[:12]}"
+
+
+def search(client: httpx.Client, gallery: str, model: str, probes: Features) -> list[dict[str, Any]]:
+    body = {"source_model": model, "gallery": gallery, "features": probes.tolist(), "top_k": 3}
+    response = client.post("/search", json=body)
+    assert response.status_code == 200, response.text
+    results: list[dict[str, Any]] = response.json()["results"]
+    return results
+
+
+def copies(client: httpx.Client, gallery: str) -> list[str]:
+    return [copy["model"] for copy in client.get(f"/galleries/{gallery}").json()["copies"]]
+
+
+def test_a_gallery_moves_to_another_encoder_and_back_and_for_good(client: httpx.Client, gallery: str) -> None:
+    faces = enrolled(client, gallery, FIRST, FACES)
+    expected = translated(l2_normalize(faces), FIRST, SECOND)
+    migration = begin(client, gallery, SECOND)
+    ready = wait_for(client, migration, "ready")
+    assert (ready["source_model"], ready["target_model"], ready["reason"]) == (FIRST.id, SECOND.id, None)
+    assert ready["progress"] == {
+        "faces": FACES,
+        "filled": FACES,
+        "missing": 0,
+        "faces_per_second": None,
+        "seconds_left": None,
+    }
+    assert copies(client, gallery) == [FIRST.id, SECOND.id]
+    assert_serves(client, gallery, FIRST, l2_normalize(faces))
+
+    assert act(client, migration, "cutover")["state"] == "serving"
+    assert copies(client, gallery) == [SECOND.id, FIRST.id]
+    assert_serves(client, gallery, SECOND, expected)
+    found = search(client, gallery, FIRST.id, faces[:5])
+    assert [result["matches"][0]["face_id"] for result in found] == face_ids(5)
+
+    assert act(client, migration, "rollback")["state"] == "ready"
+    assert_serves(client, gallery, FIRST, l2_normalize(faces))
+    act(client, migration, "cutover")
+    done = act(client, migration, "complete")
+    assert (done["state"], done["progress"]) == ("completed", None)
+    assert copies(client, gallery) == [SECOND.id]
+    assert_serves(client, gallery, SECOND, expected)
+    listed = client.get("/migrations").json()["migrations"]
+    assert [m["state"] for m in listed if m["id"] == migration] == ["completed"]
+
+
+def test_a_derived_face_says_what_made_it(client: httpx.Client, gallery: str) -> None:
+    enrolled(client, gallery, FIRST, 3)
+    migration = begin(client, gallery, SECOND)
+    wait_for(client, migration, "ready")
+    held = {copy["model"]: copy for copy in client.get(f"/galleries/{gallery}/faces/face-000").json()["held"]}
+    assert held[FIRST.id]["translator"] is None
+    assert held[SECOND.id]["translator"] == f"{FIRST.id}--{SECOND.id}@1"
+    assert held[SECOND.id]["derived_from"] == FIRST.id
+
+
+def test_a_chain_of_migrations_translates_from_the_original(client: httpx.Client, gallery: str) -> None:
+    faces = enrolled(client, gallery, FIRST, FACES)
+    for target in (SECOND, THIRD):
+        migration = begin(client, gallery, target)
+        wait_for(client, migration, "ready")
+        act(client, migration, "cutover")
+        act(client, migration, "complete")
+    assert_serves(client, gallery, THIRD, translated(l2_normalize(faces), FIRST, THIRD))
+    straight = f"{gallery}-straight"
+    enrolled(client, straight, FIRST, FACES)
+    migration = begin(client, straight, THIRD)
+    wait_for(client, migration, "ready")
+    act(client, migration, "cutover")
+    chained, direct = (served(client, name, THIRD, FACES) for name in (gallery, straight))
+    for face in face_ids(FACES):
+        np.testing.assert_array_equal(chained[face], direct[face])
+
+
+def test_a_face_enrolled_natively_later_wins_and_deleted_ones_stay_away(client: httpx.Client, gallery: str) -> None:
+    faces = enrolled(client, gallery, FIRST, 10)
+    migration = begin(client, gallery, SECOND)
+    wait_for(client, migration, "ready")
+    native = random_features(1, SECOND.dim, seed=9)
+    enrol_as(client, gallery, SECOND, ["face-002"], ["subject-001"], native)
+    assert client.delete(f"/galleries/{gallery}/faces/face-003").status_code == 204
+    act(client, migration, "cutover")
+    rows = served(client, gallery, SECOND, 10)
+    assert sorted(rows) == [face for face in face_ids(10) if face != "face-003"]
+    np.testing.assert_allclose(rows["face-002"], l2_normalize(native)[0], atol=1e-5)
+    np.testing.assert_allclose(rows["face-001"], translated(l2_normalize(faces), FIRST, SECOND)[1], atol=1e-5)
+    held = {copy["model"]: copy for copy in client.get(f"/galleries/{gallery}/faces/face-002").json()["held"]}
+    assert held[SECOND.id]["translator"] is None
+
+
+def test_native_originals_of_the_target_are_written_as_they_are(client: httpx.Client, gallery: str) -> None:
+    faces = enrolled(client, gallery, FIRST, 4)
+    native = random_features(1, SECOND.dim, seed=9)
+    enrol_as(client, gallery, SECOND, ["face-001"], ["subject-000"], native)  # on its way in translated to FIRST
+    plan = client.post(f"/galleries/{gallery}/migrations", json={"target_model": SECOND.id, "plan_only": True}).json()
+    assert (plan["faces_to_translate"], plan["faces_native"]) == (3, 1)
+    migration = begin(client, gallery, SECOND)
+    wait_for(client, migration, "ready")
+    act(client, migration, "cutover")
+    expected = translated(l2_normalize(faces), FIRST, SECOND)
+    expected[1] = l2_normalize(native)[0]
+    assert_serves(client, gallery, SECOND, expected)
+
+
+def test_a_plan_says_what_is_needed_and_changes_nothing(client: httpx.Client, gallery: str) -> None:
+    enrolled(client, gallery, FIRST, FACES)
+    response = client.post(f"/galleries/{gallery}/migrations", json={"target_model": SECOND.id, "plan_only": True})
+    assert response.status_code == 200
+    plan = response.json()
+    (origin,) = plan["origins"]
+    assert (origin["model"], origin["faces"]) == (FIRST.id, FACES)
+    assert (origin["translator"], origin["method"]) == (f"{FIRST.id}--{SECOND.id}@1", "affine")
+    assert (plan["faces_to_translate"], plan["faces_native"], plan["sampled"]) == (FACES, 0, FACES)
+    assert plan["bytes_needed"] >= FACES * 4 * SECOND.dim
+    assert plan["seconds"] == pytest.approx(FACES / plan["faces_per_second"])
+    assert copies(client, gallery) == [FIRST.id]
+    assert all(m["gallery"] != gallery for m in client.get("/migrations").json()["migrations"])
+
+
+def test_an_empty_gallery_is_ready_at_once(client: httpx.Client, gallery: str) -> None:
+    client.put(f"/galleries/{gallery}", json={"model": FIRST.id})
+    response = client.post(f"/galleries/{gallery}/migrations", json={"target_model": SECOND.id})
+    assert (response.status_code, response.json()["state"]) == (201, "ready")
+    act(client, response.json()["id"], "cutover")
+
+
+def test_cancelled_nothing_is_left_and_another_can_begin(client: httpx.Client, gallery: str) -> None:
+    faces = enrolled(client, gallery, FIRST, FACES)
+    migration = begin(client, gallery, SECOND)
+    assert act(client, migration, "cancel")["state"] == "cancelled"
+    assert copies(client, gallery) == [FIRST.id]
+    again = begin(client, gallery, THIRD)
+    wait_for(client, again, "ready")
+    act(client, again, "cutover")
+    assert_serves(client, gallery, THIRD, translated(l2_normalize(faces), FIRST, THIRD))
+    assert look(client, migration)["state"] == "cancelled"
+
+
+def test_the_shadow_answers_live_searches_from_both_copies(client: httpx.Client, gallery: str) -> None:
+    faces = enrolled(client, gallery, FIRST, 20)
+    migration = begin(client, gallery, SECOND)
+    wait_for(client, migration, "ready")
+
+    def shadow() -> dict[str, Any]:
+        search(client, gallery, FIRST.id, faces[:4])
+        report: dict[str, Any] = look(client, migration)["shadow"]
+        return report
+
+    wait_until(lambda: shadow()["searches"] >= 2, DEADLINE_S, "shadow searches")
+    report = shadow()
+    assert report["probes"] == report["compared"] == 4 * report["searches"]
+    assert report["top_1_agreement"] == 1.0  # a face finds itself in both
+    assert report["rank_changes"] == 0.0
+    assert 0 < report["top_k_overlap"] <= 1
+    assert abs(report["similarity_shift"]) < 1e-5
+    assert (report["dropped"], report["failed"]) == (0, 0)
+    act(client, migration, "cutover")
+    before = look(client, migration)["shadow"]["searches"]
+    wait_until(lambda: shadow()["searches"] > before, DEADLINE_S, "shadow searches after the cut-over")
+    metrics = client.get("/metrics").text
+    assert 'r3an_migration_shadow_searches_total{outcome="compared"}' in metrics
+    assert 'r3an_migration_faces_total{outcome="filled"}' in metrics
+
+
+def test_a_rollback_that_would_lose_a_face_is_refused(client: httpx.Client, gallery: str) -> None:
+    enrolled(client, gallery, FIRST, 5)
+    migration = begin(client, gallery, THIRD)  # from which no translator leads back
+    wait_for(client, migration, "ready")
+    act(client, migration, "cutover")
+    enrol_as(client, gallery, THIRD, ["newcomer"], ["somebody"], random_features(1, THIRD.dim, seed=9))
+    assert refusal(client.post(f"/migrations/{migration}/rollback")) == (409, "copy-incomplete")
+    after = look(client, migration)
+    assert (after["state"], after["progress"]["missing"]) == ("serving", 1)
+    assert client.delete(f"/galleries/{gallery}/faces/newcomer").status_code == 204
+    assert act(client, migration, "rollback")["state"] == "ready"
+
+
+def test_a_migration_ends_with_its_gallery(client: httpx.Client, gallery: str) -> None:
+    enrolled(client, gallery, FIRST, 5)
+    migration = begin(client, gallery, SECOND)
+    assert client.delete(f"/galleries/{gallery}").status_code == 204
+    ended = wait_for(client, migration, "cancelled")
+    assert ended["reason"] == "gallery-deleted"
+    enrolled(client, gallery, FIRST, 5)
+    begin(client, gallery, SECOND)
+
+
+class Bad(NamedTuple):
+    """A request that must be refused, and how."""
+
+    gallery: str | None
+    body: Any
+    status: int
+    code: str
+
+
+BAD = {
+    "an unknown gallery": Bad("nowhere", {"target_model": SECOND.id}, 404, "unknown-gallery"),
+    "a gallery beyond the grammar": Bad("No.Where-", {"target_model": SECOND.id}, 400, "malformed"),
+    "an unknown target": Bad(None, {"target_model": "nobody"}, 404, "unknown-model"),
+    "a target beyond the grammar": Bad(None, {"target_model": "../second"}, 400, "malformed"),
+    "onto itself": Bad(None, {"target_model": FIRST.id}, 409, "copy-exists"),
+    "no route": Bad(None, {"target_model": ALONE.id}, 404, "no-route"),
+    "no target": Bad(None, {}, 400, "malformed"),
+    "an unknown field": Bad(None, {"target_model": SECOND.id, "force": True}, 400, "malformed"),
+    "plan_only that is no boolean": Bad(None, {"target_model": SECOND.id, "plan_only": "yes"}, 400, "malformed"),
+    "no object": Bad(None, [SECOND.id], 400, "malformed"),
+}
+
+
+@pytest.mark.parametrize("case", BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize("plan_only", [False, True])
+def test_a_bad_migration_is_refused_and_nothing_is_half_done(
+    client: httpx.Client, gallery: str, case: Bad, plan_only: bool
+) -> None:
+    enrolled(client, gallery, FIRST, 3)
+    body = {"plan_only": True} | case.body if plan_only and isinstance(case.body, dict) else case.body
+    assert refusal(client.post(f"/galleries/{case.gallery or gallery}/migrations", json=body)) == (
+        case.status,
+        case.code,
+    )
+    assert copies(client, gallery) == [FIRST.id]
+    assert all(m["gallery"] != gallery for m in client.get("/migrations").json()["migrations"])
+
+
+def test_an_origin_without_route_is_named_with_its_faces(client: httpx.Client, gallery: str) -> None:
+    enrolled(client, gallery, THIRD, 2)
+    enrol_as(client, gallery, ALONE, ["a", "b", "c"], ["a", "b", "c"], random_features(3, ALONE.dim))
+    response = client.post(f"/galleries/{gallery}/migrations", json={"target_model": SECOND.id})
+    assert refusal(response) == (404, "no-route")
+    assert "'alone-8' (3 faces), 'third-20' (2 faces)" in response.json()["detail"]
+
+
+def test_of_two_migrations_of_one_gallery_the_second_is_refused(client: httpx.Client, gallery: str) -> None:
+    enrolled(client, gallery, FIRST, 3)
+    migration = begin(client, gallery, SECOND)
+    for target in (SECOND, THIRD):
+        for plan_only in (False, True):
+            body = {"target_model": target.id, "plan_only": plan_only}
+            assert refusal(client.post(f"/galleries/{gallery}/migrations", json=body)) == (409, "copy-exists")
+    wait_for(client, migration, "ready")
+    assert copies(client, gallery) == [FIRST.id, SECOND.id]
+
+
+REFUSED = {
+    "ready": ["rollback", "complete", "resume"],
+    "serving": ["cutover", "cancel", "resume"],
+    "completed": ["cutover", "rollback", "complete", "cancel", "resume"],
+}
+
+
+def test_a_step_out_of_order_is_refused_and_changes_nothing(client: httpx.Client, gallery: str) -> None:
+    enrolled(client, gallery, FIRST, 3)
+    migration = begin(client, gallery, SECOND)
+    wait_for(client, migration, "ready")
+    for state, forward in zip(REFUSED, ("cutover", "complete", None), strict=True):
+        for step in REFUSED[state]:
+            assert refusal(client.post(f"/migrations/{migration}/{step}")) == (409, "migration-state"), (state, step)
+        assert look(client, migration)["state"] == state
+        if forward:
+            act(client, migration, forward)
+
+
+@pytest.mark.parametrize("step", ["", "/cutover", "/rollback", "/complete", "/cancel", "/resume"])
+def test_an_unknown_migration_is_said_to_be_unknown(client: httpx.Client, step: str) -> None:
+    ask = client.post if step else client.get
+    assert refusal(ask(f"/migrations/nothing{step}")) == (404, "unknown-migration")
+    assert refusal(ask(f"/migrations/No.Thing-{step}")) == (400, "malformed")
+
+
+def test_no_feature_face_or_subject_is_in_what_is_told(client: httpx.Client, gallery: str) -> None:
+    enrolled(client, gallery, FIRST, 3)
+    migration = begin(client, gallery, SECOND)
+    wait_for(client, migration, "ready")
+    told = client.get(f"/migrations/{migration}").text + client.get("/metrics").text
+    assert "face-00" not in told
+    assert "subject-00" not in told
