@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -63,8 +63,8 @@ class EnrolBody(FeatureBody):
         PlainValidator(_list),
         WithJsonSchema({"type": "array", "minItems": 1, "items": FaceBody.model_json_schema()}),
     ]
-    on_duplicate: Annotated[OnDuplicate, Field(strict=False)] = Field(
-        OnDuplicate.ALLOW, description="What becomes of a face that looks like one of another subject."
+    on_duplicate: Literal["allow", "report", "reject"] = Field(
+        "allow", description="What becomes of a face that looks like one of another subject."
     )
     duplicate_min_similarity: float | None = Field(None, ge=-1, le=1, description="A duplicate is at least as similar.")
     duplicate_max_fmr: float | None = Field(
@@ -74,14 +74,15 @@ class EnrolBody(FeatureBody):
     @model_validator(mode="after")
     def _one_threshold(self) -> Self:
         given = sum(value is not None for value in (self.duplicate_min_similarity, self.duplicate_max_fmr))
-        if given != (self.on_duplicate is not OnDuplicate.ALLOW):
+        if given != (self.on_duplicate != "allow"):
             raise ValueError("on_duplicate report or reject takes one of duplicate_min_similarity, duplicate_max_fmr")
         return self
 
     @property
     def policy(self) -> DuplicatePolicy:
         """The two fields and the threshold as one."""
-        return DuplicatePolicy(self.on_duplicate, Threshold(self.duplicate_min_similarity, self.duplicate_max_fmr))
+        threshold = Threshold(self.duplicate_min_similarity, self.duplicate_max_fmr)
+        return DuplicatePolicy(OnDuplicate(self.on_duplicate), threshold)
 
 
 class EnrolledTranslator(BaseModel):

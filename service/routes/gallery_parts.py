@@ -30,13 +30,17 @@ Instant = Annotated[
         }
     ),
 ]
-# A list in JSON, names with commas between in a query.
-Tags = Annotated[
-    tuple[Name, ...],
-    Field(max_length=TAGS_MAX, strict=False),
-    BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value),
-    AfterValidator(sorted_tags),
-]
+
+
+def _tags(value: object) -> object:
+    """A list in JSON, names with commas between in a query."""
+    tags = value.split(",") if isinstance(value, str) else value
+    if not isinstance(tags, list) or len(tags) > TAGS_MAX:  # ahead of pydantic, which has an error for each of millions
+        raise ValueError(f"a list of at most {TAGS_MAX} is expected")
+    return tuple(tags)
+
+
+Tags = Annotated[tuple[Name, ...], Field(max_length=TAGS_MAX), BeforeValidator(_tags), AfterValidator(sorted_tags)]
 
 
 def metadata_field(bytes_max: int) -> PlainValidator:

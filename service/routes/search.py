@@ -1,6 +1,6 @@
 """POST /search."""
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 import orjson
@@ -32,8 +32,8 @@ class SearchBody(FeatureBody):
 
     gallery: Name
     top_k: int = Field(5, ge=1, description="Most faces, or subjects, a probe is answered with.")
-    ranking: Annotated[Ranking, Field(strict=False)] = Field(
-        Ranking.FACES, description="Faces; or subjects by their best face, or by the mean over their faces."
+    ranking: Literal["faces", "subjects-by-best", "subjects-by-mean"] = Field(
+        "faces", description="Faces; or subjects by their best face, or by the mean over their faces."
     )
     min_similarity: float | None = Field(None, ge=-1, le=1, description="Leave out what is less similar.")
     max_fmr: float | None = Field(
@@ -58,7 +58,7 @@ class SearchBody(FeatureBody):
         return Query(
             self.top_k,
             Threshold(self.min_similarity, self.max_fmr, self.max_fpir),
-            self.ranking,
+            Ranking(self.ranking),
             Where(self.tags, self.enrolled_from, self.enrolled_until),
         )
 

@@ -1,13 +1,16 @@
 """/galleries over HTTP, with the embedded store and with a real Redis: the same answers, the same problems."""
 
+import base64
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
+import orjson
 import pytest
 
-from contract.vectors import Features
+from contract.vectors import Features, l2_normalize
 from tests.integration.galleries import created_gallery, enrol, enrolment
 from tests.integration.stack import BODY_BYTES_MAX, OTHER_SOURCE, OTHER_TARGET, ROWS_MAX, eager, random_features
 from tests.repository import SOURCE, TARGET
@@ -45,8 +48,13 @@ def with_features(features: Features) -> dict[str, Any]:
     return body(features=features.tolist())
 
 
-def face(face_id: str, subject: str = "somebody") -> dict[str, str]:
-    return {"face_id": face_id, "subject": subject}
+def face(face_id: str, subject: str = "somebody", **said: object) -> dict[str, object]:
+    return {"face_id": face_id, "subject": subject} | said
+
+
+def faces_with(**said: object) -> dict[str, Any]:
+    """Four faces, the third of which says this too."""
+    return body(faces=[face("a"), face("b"), face("c", **said), face("d")])
 
 
 BAD = {
@@ -67,6 +75,43 @@ BAD = {
     ),
     "a subject beyond the grammar": Bad(body(faces=[face("a", "\u00fc")] * 4), 400, "malformed", 0),
     "a face without subject": Bad(body(faces=[face("a"), {"face_id": "b"}] * 2), 400, "malformed", 1),
+    "too many tags": Bad(faces_with(tags=[f"tag-{i}" for i in range(17)]), 400, "malformed", 2),
+    "a tag beyond the grammar": Bad(faces_with(tags=["VIP"]), 400, "malformed", 2),
+    "tags that are no list": Bad(faces_with(tags={"vip": 1}), 400, "malformed", 2),
+    "an instant without offset": Bad(faces_with(enrolled_at="2026-01-31T12:00:00"), 400, "malformed", 2),
+    "an instant before 1970": Bad(faces_with(enrolled_at="1969-12-31T23:59:59Z"), 400, "malformed", 2),
+    "an instant as a number": Bad(faces_with(enrolled_at=1_769_860_800), 400, "malformed", 2),
+    "metadata beyond its bytes": Bad(faces_with(metadata={"note": "x" * 1014}), 400, "malformed", 2),
+    "metadata that are no object": Bad(faces_with(metadata=["vip"]), 400, "malformed", 2),
+    "metadata nested too deeply": Bad(
+        {
+            "content": orjson.dumps(faces_with(metadata={"a": 0})["json"]).replace(
+                b'{"a":0}', b'{"a":' + b"[" * 400 + b"]" * 400 + b"}"
+            )
+        },
+        400,
+        "malformed",
+        2,
+    ),
+    "an unknown answer to duplicates": Bad(body(on_duplicate="merge"), 400, "malformed"),
+    "duplicates without a threshold": Bad(body(on_duplicate="report"), 400, "malformed"),
+    "duplicates with two thresholds": Bad(
+        body(on_duplicate="report", duplicate_min_similarity=0.5, duplicate_max_fmr=0.01), 400, "malformed"
+    ),
+    "a threshold of no duplicates": Bad(body(duplicate_min_similarity=0.5), 400, "malformed"),
+    "a rate of duplicates outside the calibration": Bad(
+        body(on_duplicate="report", duplicate_max_fmr=1e-9), 422, "uncalibrated"
+    ),
+    "a duplicate": Bad(
+        body(
+            features=[*np.eye(3, TARGET.dim).tolist(), np.eye(1, TARGET.dim)[0].tolist()],
+            on_duplicate="reject",
+            duplicate_min_similarity=0.99,
+        ),
+        409,
+        "duplicate-face",
+        3,
+    ),
     "no faces": Bad(body(faces=[], features=[]), 400, "malformed"),
     "an unknown field": Bad(body(colour="red"), 400, "malformed"),
     "no JSON": Bad({"content": b"{", "headers": {"content-type": "application/json"}}, 400, "malformed"),
@@ -93,11 +138,13 @@ def test_a_bad_enrolment_is_refused_with_its_row_and_changes_nothing(
 
 def test_a_gallery_is_created_once_listed_and_deleted(client: httpx.Client) -> None:
     with created_gallery(client, TARGET) as gallery:
-        description = {"gallery": gallery, "model": TARGET.id, "dim": TARGET.dim, "faces": 0, "subjects": 0}
+        copy = {"model": TARGET.id, "dim": TARGET.dim, "faces": 0, "missing": 0}
+        summary = {"gallery": gallery, "model": TARGET.id, "dim": TARGET.dim, "faces": 0, "subjects": 0}
+        summary |= {"copies": [copy]}
         again = client.put(f"/galleries/{gallery}", json={"model": TARGET.id})
-        assert (again.status_code, again.json()) == (200, description)
-        assert client.get(f"/galleries/{gallery}").json() == description
-        assert description in client.get("/galleries").json()["galleries"]
+        assert (again.status_code, again.json()) == (200, summary | {"origins": {}})
+        assert client.get(f"/galleries/{gallery}").json() == summary | {"origins": {}}
+        assert summary in client.get("/galleries").json()["galleries"]
     assert client.get(f"/galleries/{gallery}").json()["code"] == "unknown-gallery"
     assert gallery not in client.get("/galleries").text
 
@@ -113,26 +160,52 @@ def test_a_gallery_of_an_unknown_space_is_refused(client: httpx.Client) -> None:
     assert client.get("/galleries/nowhere").status_code == 404
 
 
+def enrolled(new: int, rows: int, translator: dict[str, object] | None = None) -> dict[str, object]:
+    return {"enrolled": rows, "new": new, "translator": translator, "duplicates": []}
+
+
 def test_native_faces_are_enrolled_and_replaced(client: httpx.Client, gallery: str) -> None:
     features = random_features(6, TARGET.dim)
-    assert enrol(client, gallery, TARGET, features[:4]) == {"enrolled": 4, "new": 4, "translator": None}
-    assert enrol(client, gallery, TARGET, features) == {"enrolled": 6, "new": 2, "translator": None}
+    assert enrol(client, gallery, TARGET, features[:4]) == enrolled(4, 4)
+    assert enrol(client, gallery, TARGET, features) == enrolled(2, 6)
     description = client.get(f"/galleries/{gallery}").json()
-    assert (description["faces"], description["subjects"]) == (6, 3)
-    assert client.get(f"/galleries/{gallery}/faces/face-003").json() == {
+    assert (description["faces"], description["subjects"], description["origins"]) == (6, 3, {TARGET.id: 6})
+    stored = client.get(f"/galleries/{gallery}/faces/face-003").json()
+    assert abs(datetime.fromisoformat(stored.pop("enrolled_at")) - datetime.now(UTC)) < timedelta(minutes=10)
+    assert stored == {
         "face_id": "face-003",
         "subject": "subject-001",
-        "derived_from": None,
-        "translator": None,
+        "tags": [],
+        "metadata": {},
+        "origin": TARGET.id,
+        "held": [{"model": TARGET.id, "derived_from": None, "translator": None, "confidence": None}],
     }
+
+
+def test_what_is_said_of_a_face_is_kept_with_it(client: httpx.Client, gallery: str) -> None:
+    said = {"tags": ["vip", "2026", "vip"], "metadata": {"note": "x" * 990, "é": [1.5, None]}}
+    faces = [face("a", **said, enrolled_at="2026-01-31T13:00:00.5+01:00")]
+    client.post(f"/galleries/{gallery}/faces", **body(faces=faces, features=[[1.0] * TARGET.dim])).raise_for_status()
+    stored = client.get(f"/galleries/{gallery}/faces/a").json()
+    assert stored["tags"] == ["2026", "vip"]
+    assert stored["metadata"] == said["metadata"]
+    assert stored["enrolled_at"] == "2026-01-31T12:00:00.500Z"
 
 
 def test_faces_of_a_source_space_are_translated_on_the_way_in_and_marked(client: httpx.Client, gallery: str) -> None:
     features = random_features(4)
     answer = enrol(client, gallery, SOURCE, features)
-    assert answer == {"enrolled": 4, "new": 4, "translator": {"id": TRANSLATOR, "version": 1}}
+    assert answer == enrolled(4, 4, {"id": TRANSLATOR, "version": 1})
     stored = client.get(f"/galleries/{gallery}/faces/face-000").json()
-    assert (stored["derived_from"], stored["translator"]) == (SOURCE.id, f"{TRANSLATOR}@1")
+    [held] = stored["held"]
+    assert stored["origin"] == SOURCE.id
+    assert held == {
+        "model": TARGET.id,
+        "derived_from": SOURCE.id,
+        "translator": f"{TRANSLATOR}@1",
+        "confidence": None,
+    }
+    assert client.get(f"/galleries/{gallery}").json()["origins"] == {SOURCE.id: 4}
     probe = {"source_model": TARGET.id, "gallery": gallery, "features": eager(features[2:3]).tolist(), "top_k": 1}
     [[match]] = [result["matches"] for result in client.post("/search", json=probe).json()["results"]]
     assert match["face_id"] == "face-002"
@@ -142,7 +215,92 @@ def test_faces_of_a_source_space_are_translated_on_the_way_in_and_marked(client:
 def test_a_face_enrolled_again_with_a_native_feature_is_no_longer_derived(client: httpx.Client, gallery: str) -> None:
     enrol(client, gallery, SOURCE, random_features(1))
     enrol(client, gallery, TARGET, random_features(1, TARGET.dim))
-    assert client.get(f"/galleries/{gallery}/faces/face-000").json()["derived_from"] is None
+    stored = client.get(f"/galleries/{gallery}/faces/face-000").json()
+    assert (stored["origin"], stored["held"][0]["derived_from"]) == (TARGET.id, None)
+
+
+def test_a_face_like_one_of_another_subject_is_reported_or_rejected(client: httpx.Client, gallery: str) -> None:
+    features = random_features(3)
+    enrol(client, gallery, SOURCE, features)
+    same = enrolment(SOURCE, features[2:], faces=[face("again", "somebody-else")], duplicate_max_fmr=1e-6)
+    rejected = client.post(f"/galleries/{gallery}/faces", json=same | {"on_duplicate": "reject"})
+    problem = rejected.json()
+    assert (rejected.status_code, problem["code"], problem["row"]) == (409, "duplicate-face", 0)
+    assert "face-002" not in rejected.text
+    assert client.get(f"/galleries/{gallery}").json()["faces"] == 3
+    reported = client.post(f"/galleries/{gallery}/faces", json=same | {"on_duplicate": "report"}).json()
+    [duplicate] = reported["duplicates"]
+    assert duplicate.pop("similarity") == pytest.approx(1.0, abs=1e-3)
+    assert duplicate == {"row": 0, "face_id": "face-002", "subject": "subject-001"}
+    assert client.get(f"/galleries/{gallery}").json()["faces"] == 4
+
+
+def test_a_subject_is_described_until_its_last_face_goes(client: httpx.Client, gallery: str) -> None:
+    enrol(client, gallery, TARGET, random_features(3, TARGET.dim))
+    path = f"/galleries/{gallery}/subjects/subject-000"
+    assert client.get(path).json() == {"subject": "subject-000", "faces": ["face-000", "face-001"], "metadata": {}}
+    metadata = {"name": "x" * 4000, "since": 2026}
+    assert client.put(path, json={"metadata": metadata}).status_code == 204
+    client.delete(f"/galleries/{gallery}/faces/face-000").raise_for_status()
+    assert client.get(path).json() == {"subject": "subject-000", "faces": ["face-001"], "metadata": metadata}
+    client.delete(f"/galleries/{gallery}/faces/face-001").raise_for_status()
+    gone = client.get(path)
+    assert (gone.status_code, gone.json()["code"]) == (404, "unknown-subject")
+    enrol(client, gallery, TARGET, random_features(1, TARGET.dim))
+    assert client.get(path).json()["metadata"] == {}
+
+
+@pytest.mark.parametrize(
+    ("request_body", "status", "code"),
+    [
+        ({"metadata": {"name": "x" * 4096}}, 400, "malformed"),
+        ({"metadata": "x"}, 400, "malformed"),
+        ({}, 400, "malformed"),
+        ({"metadata": {}, "colour": "red"}, 400, "malformed"),
+    ],
+)
+def test_a_bad_description_is_refused_and_changes_nothing(
+    client: httpx.Client, gallery: str, request_body: dict[str, object], status: int, code: str
+) -> None:
+    enrol(client, gallery, TARGET, random_features(1, TARGET.dim))
+    path = f"/galleries/{gallery}/subjects/subject-000"
+    client.put(path, json={"metadata": {"kept": True}}).raise_for_status()
+    refused = client.put(path, json=request_body)
+    assert (refused.status_code, refused.json()["code"]) == (status, code)
+    assert client.get(path).json()["metadata"] == {"kept": True}
+
+
+def test_a_subject_without_a_face_is_not_described(client: httpx.Client, gallery: str) -> None:
+    answer = client.put(f"/galleries/{gallery}/subjects/nobody", json={"metadata": {}})
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown-subject")
+
+
+def test_originals_leave_page_by_page_as_they_were_enrolled(client: httpx.Client, gallery: str) -> None:
+    native, foreign = random_features(5, TARGET.dim), random_features(2, seed=1)
+    enrol(client, gallery, TARGET, native)
+    enrol(client, gallery, SOURCE, foreign)  # face-000 and face-001 anew
+    found: list[dict[str, Any]] = []
+    after: dict[str, str] = {}
+    for expected in (3, 2):
+        page = client.get(f"/galleries/{gallery}/originals", params={"limit": "3"} | after).json()
+        assert len(page["faces"]) == expected
+        found += page["faces"]
+        after = {"after": page["next"]}
+    assert page["next"] is None
+    assert [original["face_id"] for original in found] == [f"face-{row:03d}" for row in range(5)]
+    assert [original["origin"] for original in found] == [SOURCE.id] * 2 + [TARGET.id] * 3
+    expected_features = [*l2_normalize(foreign), *l2_normalize(native[2:])]
+    for original, feature in zip(found, expected_features, strict=True):
+        sent = np.frombuffer(base64.b64decode(original["feature"]), dtype="<f4")
+        np.testing.assert_allclose(sent, feature, rtol=1e-6, atol=1e-7)
+    told = client.get(f"/galleries/{gallery}/faces/face-004").json()
+    assert all(found[4][field] == told[field] for field in ("subject", "tags", "enrolled_at", "metadata", "origin"))
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=many", "after=.secret", "after="])
+def test_a_bad_page_of_originals_is_refused(client: httpx.Client, gallery: str, query: str) -> None:
+    answer = client.get(f"/galleries/{gallery}/originals?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
 
 
 def test_faces_and_subjects_are_deleted(client: httpx.Client, gallery: str) -> None:
@@ -165,12 +323,15 @@ def test_faces_and_subjects_are_deleted(client: httpx.Client, gallery: str) -> N
         ("DELETE", ""),
         ("GET", "/faces/a"),
         ("DELETE", "/faces/a"),
+        ("GET", "/subjects/a"),
+        ("PUT", "/subjects/a"),
         ("DELETE", "/subjects/a"),
+        ("GET", "/originals"),
         ("POST", "/faces"),
     ],
 )
 def test_an_unknown_gallery_is_named_as_such(client: httpx.Client, method: str, path: str) -> None:
-    request = body() if method == "POST" else {}
+    request = {"POST": body(), "PUT": {"json": {"metadata": {}}}}.get(method, {})
     response = client.request(method, f"/galleries/nowhere{path}", **request)
     assert (response.status_code, response.json()["code"]) == (404, "unknown-gallery")
 

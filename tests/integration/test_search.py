@@ -1,7 +1,7 @@
 """POST /search with the embedded engine and store, and with real Triton and Redis: the same answers and problems."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import httpx
@@ -102,6 +102,7 @@ def test_a_similarity_comes_with_its_false_match_rate(client: httpx.Client, gall
             # The test's translators are calibrated at fmr 1e-1 … 1e-6 = similarity 0.3 … 0.8, log-linear between.
             expected = 10.0 ** -np.clip(10 * match["similarity"] - 2, 1, len(FMR_LEVELS))
             assert match["fmr"] == pytest.approx(expected, rel=1e-6)
+            assert match["fpir"] == pytest.approx(1 - (1 - expected) ** FACES, rel=1e-6)
 
 
 def test_max_fmr_and_min_similarity_leave_out_the_same_faces(client: httpx.Client, gallery: str) -> None:
@@ -115,13 +116,77 @@ def test_max_fmr_and_min_similarity_leave_out_the_same_faces(client: httpx.Clien
     assert [result["matches"] for result in by_rate] == expected
 
 
+def test_a_rate_over_the_whole_gallery_leaves_out_more_than_one_of_a_comparison(
+    client: httpx.Client, gallery: str
+) -> None:
+    probes = random_features(10, seed=4)
+    everything = search(client, gallery, probes, top_k=40)
+    by_gallery = search(client, gallery, probes, top_k=40, max_fpir=0.05)
+    expected = [[m for m in result["matches"] if m["fpir"] <= 0.05] for result in everything]
+    assert [result["matches"] for result in by_gallery] == expected
+    by_comparison = search(client, gallery, probes, top_k=40, max_fmr=0.05)
+    assert 0 < sum(map(len, expected)) < sum(len(result["matches"]) for result in by_comparison)
+
+
+def test_an_answer_says_with_how_many_faces_each_probe_was_compared(client: httpx.Client, gallery: str) -> None:
+    body = {"source_model": SOURCE.id, "gallery": gallery, "features": GALLERY[:2].tolist()}
+    assert client.post("/search", json=body).json()["searched"] == FACES
+
+
+@pytest.mark.parametrize(("ranking", "fuse"), [("subjects-by-best", np.max), ("subjects-by-mean", np.mean)])
+def test_subjects_are_ranked_by_their_best_face_or_the_mean_of_all(
+    client: httpx.Client, gallery: str, ranking: str, fuse: Callable[..., NDArray[np.float64]]
+) -> None:
+    probes = random_features(10, seed=4)
+    results = search(client, gallery, probes, top_k=7, ranking=ranking)
+    for result, similarities in zip(results, brute_force(probes), strict=True):
+        of_subjects = fuse(similarities.reshape(-1, 2), axis=1)
+        found = [match["similarity"] for match in result["matches"]]
+        assert found == pytest.approx(np.sort(of_subjects)[::-1][:7], abs=SIMILARITY_TOLERANCE)
+        for match in result["matches"]:
+            subject = int(match["subject"].removeprefix("subject-"))
+            assert match["similarity"] == pytest.approx(of_subjects[subject], abs=SIMILARITY_TOLERANCE)
+            best = 2 * subject + int(similarities[2 * subject :][:2].argmax())
+            assert match["face_id"] == f"face-{best:03d}"
+
+
+def test_only_faces_with_the_tags_and_of_the_time_are_searched(client: httpx.Client) -> None:
+    faces = [
+        {"face_id": "old", "subject": "a", "tags": ["staff", "vip"], "enrolled_at": "2020-01-01T00:00:00Z"},
+        {"face_id": "new", "subject": "b", "tags": ["staff"], "enrolled_at": "2026-01-01T00:00:00+01:00"},
+        {"face_id": "bare", "subject": "c", "enrolled_at": "2026-01-01T00:00:00Z"},
+    ]
+    with created_gallery(client, TARGET) as gallery:
+        enrolment = {"source_model": SOURCE.id, "features": GALLERY[:3].tolist(), "faces": faces}
+        client.post(f"/galleries/{gallery}/faces", json=enrolment).raise_for_status()
+
+        def found(**where: object) -> tuple[set[str], int]:
+            names = {"source_model": SOURCE.id, "gallery": gallery}
+            in_json = client.post("/search", json=names | {"features": GALLERY[:1].tolist()} | where).json()
+            query = {name: ",".join(value) if isinstance(value, list) else value for name, value in where.items()}
+            octets = {"params": names | query, "content": pack_float32(GALLERY[:1]), "headers": OCTET_STREAM}
+            binary = client.post("/search", **octets).json()
+            assert binary == in_json
+            return {match["face_id"] for match in in_json["results"][0]["matches"]}, in_json["searched"]
+
+        assert found() == ({"old", "new", "bare"}, 3)
+        assert found(tags=["staff"]) == ({"old", "new"}, 2)
+        assert found(tags=["vip", "staff"]) == ({"old"}, 1)
+        assert found(tags=["nobody"]) == (set(), 0)
+        assert found(enrolled_from="2025-12-31T23:00:00Z") == ({"new", "bare"}, 2)
+        assert found(enrolled_until="2025-12-31T23:00:00Z") == ({"old"}, 1)
+        assert found(tags=["staff"], enrolled_from="2021-01-01T00:00:00Z") == ({"new"}, 1)
+
+
 def test_an_uncalibrated_space_gives_no_rate_and_honours_none(client: httpx.Client) -> None:
     with created_gallery(client, SOURCE) as gallery:
         enrol(client, gallery, SOURCE, GALLERY)
-        assert search(client, gallery, GALLERY[:1])[0]["matches"][0]["fmr"] is None
-        body = {"source_model": SOURCE.id, "gallery": gallery, "features": GALLERY[:1].tolist(), "max_fmr": 0.01}
-        response = client.post("/search", json=body)
-        assert (response.status_code, response.json()["code"]) == (422, "uncalibrated")
+        [best, *_] = search(client, gallery, GALLERY[:1])[0]["matches"]
+        assert (best["fmr"], best["fpir"]) == (None, None)
+        body = {"source_model": SOURCE.id, "gallery": gallery, "features": GALLERY[:1].tolist()}
+        for rate in ("max_fmr", "max_fpir"):
+            response = client.post("/search", json=body | {rate: 0.01})
+            assert (response.status_code, response.json()["code"]) == (422, "uncalibrated")
 
 
 BAD = {
@@ -145,6 +210,13 @@ BAD = {
     "a similarity beyond one": Bad({"min_similarity": 1.5}, 400, "malformed"),
     "a rate that is none": Bad({"max_fmr": 0}, 400, "malformed"),
     "a rate outside the calibration": Bad({"max_fmr": 1e-9}, 422, "uncalibrated"),
+    "two rates": Bad({"max_fpir": 0.01, "max_fmr": 0.01}, 400, "malformed"),
+    "a rate of one": Bad({"max_fpir": 1}, 400, "malformed"),
+    "a rate over the gallery outside the calibration": Bad({"max_fpir": 1e-5}, 422, "uncalibrated"),
+    "an unknown ranking": Bad({"ranking": "subjects"}, 400, "malformed"),
+    "too many tags": Bad({"tags": [f"tag-{i}" for i in range(17)]}, 400, "malformed"),
+    "a tag beyond the grammar": Bad({"tags": ["VIP"]}, 400, "malformed"),
+    "an instant that is none": Bad({"enrolled_from": "yesterday"}, 400, "malformed"),
     "a gallery beyond the grammar": Bad({"gallery": "Staff"}, 400, "malformed"),
     "an unknown field": Bad({"colour": "red"}, 400, "malformed"),
     "too many rows": Bad({"features": [[1.0] * SOURCE.dim] * (ROWS_MAX + 1)}, 413, "too-large"),
