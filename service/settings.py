@@ -83,7 +83,7 @@ class Settings(BaseSettings):
         2, ge=1, le=64, description="Claims that one gateway process works on at once."
     )
     migration_lease_ms: int = Field(
-        30_000, ge=100, le=3_600_000, description="Time after which another process may take over a claim."
+        30_000, ge=5_000, le=3_600_000, description="Time after which another process may take over a claim."
     )
     migration_share: float = Field(
         0.5, ge=0.05, le=1, description="Share of the time a migration may work while requests are being served."

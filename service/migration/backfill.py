@@ -49,7 +49,7 @@ ENDED: Final = (CopiesChangedError, UnknownGalleryError)  # meanwhile, by others
 # What no waiting mends, and the reason it gives a failed migration.
 HOPELESS: Final[Mapping[type[GatewayError], str]] = {
     NoRouteError: "no-route",
-    UnknownModelError: "unknown-model",
+    UnknownModelError: "no-route",  # with its last translator a space is gone too
     InvalidFeatureError: "invalid-feature",
     GallerySpaceMismatchError: "space-mismatch",
     EngineFailedError: "engine-failed",

@@ -46,7 +46,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         {"rows_max": 100, "rows_in_flight_max": 99},
         {"migration_share": 0.0},
         {"migration_batch_faces": 0},
-        {"migration_lease_ms": 99},
+        {"migration_lease_ms": 4_999},
         {"shadow_share": 1.5},
     ],
 )
