@@ -1,0 +1,68 @@
+"""The index of a copy: FLAT over FLOAT16, so that every face is looked at. It is made from the faces, and again."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from service.galleries.redis_commands import CommandRefusedError, RedisCommands
+from service.galleries.redis_records import TAG_SEPARATOR, GalleryRecord, HeldCopy, key_of
+
+POLL_S = 0.02
+
+logger = logging.getLogger(__name__)
+
+
+def create_index_command(record: GalleryRecord, copy: HeldCopy) -> tuple[str | int, ...]:
+    """The command that makes a copy's index, which holds exactly the faces that have a feature in it."""
+    faces = ("ON", "HASH", "PREFIX", 1, record.face_key(""), "FILTER", "exists(@feature)")
+    vector = ("VECTOR", "FLAT", 6, "TYPE", "FLOAT16", "DIM", copy.space.dim, "DISTANCE_METRIC", "IP")
+    feature = (f"feature:{copy.space.id}", "AS", "feature", *vector)
+    tags = ("tags", "TAG", "SEPARATOR", TAG_SEPARATOR, "CASESENSITIVE")
+    return ("FT.CREATE", record.index(copy.number), *faces, "SCHEMA", *feature, *tags, "enrolled_at_ms", "NUMERIC")
+
+
+async def complete_index(redis: RedisCommands, record: GalleryRecord, copy: HeldCopy) -> None:
+    """Return when a copy's index holds all its faces; make it where it is missing. Within the bound of the operation.
+
+    Redis reads the faces of a new index in the background, and so does a replica that has just taken over; a search
+    meanwhile would miss people.
+    """
+    made = False
+    while True:
+        try:
+            index = as_mapping(await redis.command("FT.INFO", record.index(copy.number)))
+        except CommandRefusedError:
+            if made:
+                raise
+            await _make(redis, record, copy)
+            made = True
+            continue
+        # Since counting, faces may have gone: then reading has ended all the same.
+        if float(index[b"indexing"]) == 0 or int(index[b"num_docs"]) >= copy.faces:
+            return
+        await asyncio.sleep(POLL_S)
+
+
+async def drop_index(redis: RedisCommands, record: GalleryRecord, number: int) -> None:
+    """Drop the index of a copy that is gone."""
+    try:
+        await redis.command("FT.DROPINDEX", record.index(number))
+    except CommandRefusedError:
+        logger.info("the index of what was dropped was gone already")
+
+
+async def _make(redis: RedisCommands, record: GalleryRecord, copy: HeldCopy) -> None:
+    try:
+        await redis.command(*create_index_command(record, copy))
+    except CommandRefusedError:
+        await redis.command("FT.INFO", record.index(copy.number))  # made by somebody else meanwhile, or refused indeed
+    fields = await redis.command("HGETALL", key_of(record.name))
+    now = GalleryRecord.read(record.name, fields) if fields else None
+    same = now is not None and now.incarnation == record.incarnation
+    if now is None or not same or copy.number not in (held.number for held in now.copies):
+        await drop_index(redis, record, copy.number)
+
+
+def as_mapping(reply: Mapping[bytes, bytes] | list[bytes]) -> Mapping[bytes, bytes]:
+    """A reply of names and values."""
+    return reply if isinstance(reply, Mapping) else dict(zip(reply[::2], reply[1::2], strict=True))
