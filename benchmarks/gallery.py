@@ -93,7 +93,7 @@ def measure(kind: StoreKind, faces: int, dim: int, view: View) -> Measured:
         with start_store(place) as store:
             view.stage(f"{name}: importing")
             store.open()
-            store.warm_up()
+            store.create()
             before = _held_bytes(store, server)
             import_per_s = _import(store, faces, view.counter(f"{name}: batches imported"))
             store.wait_for(faces)
