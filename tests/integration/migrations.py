@@ -19,7 +19,7 @@ THIRD = FeatureSpace(id="third-20", dim=20)
 ALONE = FeatureSpace(id="alone-8", dim=8)  # leads to THIRD only
 SEEDS = {(FIRST, SECOND): 1, (SECOND, FIRST): 2, (SECOND, THIRD): 3, (FIRST, THIRD): 4, (ALONE, THIRD): 5}
 DEADLINE_S = 120
-ROUNDING = 1e-5
+ROUNDING = 1e-3  # of half precision in Redis
 
 Answer = dict[str, Any]
 

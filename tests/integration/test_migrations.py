@@ -1,4 +1,4 @@
-"""A gallery moves to another encoder over HTTP, with a real engine and the embedded store."""
+"""A gallery moves to another encoder over HTTP, with a real engine and each of the two stores."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -10,13 +10,14 @@ import pytest
 
 from contract.vectors import Features, l2_normalize
 from deploy.process import wait_until
-from service.settings import EngineKind
+from service.settings import EngineKind, StoreKind
 from tests.gateway import development_settings, running_gateway
 from tests.integration.galleries import face_ids
 from tests.integration.migrations import (
     ALONE,
     DEADLINE_S,
     FIRST,
+    ROUNDING,
     SECOND,
     THIRD,
     act,
@@ -37,9 +38,11 @@ FACES = 150
 BATCH = 32
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A gateway whose shadow repeats every search."""
+@pytest.fixture(scope="module", params=list(StoreKind))
+def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A gateway whose shadow repeats every search, once with each store."""
+    store: StoreKind = request.param
+    more = {"redis_url": request.getfixturevalue("redis_server").url} if store is StoreKind.REDIS else {}
     folder = tmp_path_factory.mktemp("gateway")
     write_encoders(folder / "model_repository")
     settings = development_settings(
@@ -49,6 +52,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         migration_batch_faces=BATCH,
         migration_poll_s=0.05,
         shadow_share=1.0,
+        gallery_store=store,
+        **more,
     )
     with running_gateway(settings) as http:
         yield http
@@ -143,8 +148,8 @@ def test_a_face_enrolled_natively_later_wins_and_deleted_ones_stay_away(client: 
     act(client, migration, "cutover")
     rows = served(client, gallery, SECOND, 10)
     assert sorted(rows) == [face for face in face_ids(10) if face != "face-003"]
-    np.testing.assert_allclose(rows["face-002"], l2_normalize(native)[0], atol=1e-5)
-    np.testing.assert_allclose(rows["face-001"], translated(l2_normalize(faces), FIRST, SECOND)[1], atol=1e-5)
+    np.testing.assert_allclose(rows["face-002"], l2_normalize(native)[0], atol=ROUNDING)
+    np.testing.assert_allclose(rows["face-001"], translated(l2_normalize(faces), FIRST, SECOND)[1], atol=ROUNDING)
     held = {copy["model"]: copy for copy in client.get(f"/galleries/{gallery}/faces/face-002").json()["held"]}
     assert held[SECOND.id]["translator"] is None
 
@@ -213,7 +218,7 @@ def test_the_shadow_answers_live_searches_from_both_copies(client: httpx.Client,
     assert report["top_1_agreement"] == 1.0  # a face finds itself in both
     assert report["rank_changes"] == 0.0
     assert 0 < report["top_k_overlap"] <= 1
-    assert abs(report["similarity_shift"]) < 1e-5
+    assert abs(report["similarity_shift"]) < ROUNDING
     assert (report["dropped"], report["failed"]) == (0, 0)
     act(client, migration, "cutover")
     before = look(client, migration)["shadow"]["searches"]
