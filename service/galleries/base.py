@@ -216,7 +216,7 @@ class GalleryStore(Protocol):
         """Delete all faces of a subject; returns how many. Raises UnknownGalleryError, UnknownSubjectError."""
         ...
 
-    async def search(  # noqa: PLR0913 - one search is one call
+    async def search(
         self,
         gallery: str,
         space: FeatureSpace,
