@@ -8,7 +8,7 @@ from rich.table import Table
 
 def print_plan(plan: dict[str, Any]) -> None:
     """What a migration needs, and what is expected of each kind of its faces."""
-    table = Table("enrolled in", "faces", "translator", "rank-1 expected", "native rank-1", "low confidence")
+    table = _table("enrolled in", "faces", "translator", "rank-1 expected", "native rank-1", "low confidence")
     for origin in plan["origins"]:
         expected, low = origin["expected"] or {}, origin["low_confidence"]
         table.add_row(
@@ -30,10 +30,10 @@ def print_plan(plan: dict[str, Any]) -> None:
 
 def print_migrations(answer: dict[str, Any]) -> None:
     """One line for each."""
-    names = ("id", "gallery", "source_model", "target_model", "state", "changed_at")
-    table = Table(*(name.replace("_", " ") for name in names))
-    for migration in answer["migrations"]:
-        table.add_row(*(str(migration[name]) for name in names))
+    table = _table("id", "gallery", "route", "state", "changed")
+    for found in answer["migrations"]:
+        route = f"{found['source_model']} → {found['target_model']}"
+        table.add_row(found["id"], found["gallery"], route, found["state"], found["changed_at"])
     Console().print(table)
 
 
@@ -56,6 +56,15 @@ def print_migration(migration: dict[str, Any]) -> None:
             if shadow[name] is not None:
                 table.add_row(name.replace("_", " "), f"{shadow[name]:.4f}")
     console.print(table)
+
+
+def _table(first: str, *others: str) -> Table:
+    """A table that folds what does not fit; the first column, which people copy, stays in one piece."""
+    table = Table()
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, overflow="fold")
+    return table
 
 
 def _rank_1(identification: dict[str, Any] | None) -> str:
