@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import orjson
@@ -38,6 +38,7 @@ class Gateway:
         self.stopped = threading.Event() if stopped is None else stopped
         self._pause = self.stopped.wait if pause is None else pause
         try:
+            _ = urlsplit(url).port  # httpx finds out too late that a port is none
             self._http = httpx.Client(
                 base_url=url,
                 headers={} if key is None else {"Authorization": f"Bearer {key}"},
