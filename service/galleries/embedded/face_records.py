@@ -10,6 +10,7 @@ from service.errors import UnknownFaceError, UnknownSubjectError
 from service.galleries.base import Face, FaceRecord, HeldRendition, Original, Rendition, SubjectRecord
 from service.galleries.embedded.database import key_of_space, spaces_by_key
 
+COMPACT_JSON = json.JSONEncoder(separators=(",", ":"))
 NO_FACE = "no such face in the gallery"
 NO_SUBJECT = "no such subject in the gallery"
 
@@ -56,7 +57,7 @@ class Enrolment:
 
 def tags_text(face: Face) -> str:
     """The tags of a face as they are kept."""
-    return json.dumps(face.tags, separators=(",", ":"))
+    return COMPACT_JSON.encode(face.tags)
 
 
 def known_faces(connection: sqlite3.Connection, gallery: int, face_ids: Sequence[str]) -> dict[str, Replaced]:
