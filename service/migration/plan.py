@@ -23,7 +23,7 @@ SAMPLE_FACES_MAX: Final = 512  # one claim: the first faces by face_id
 CONFIDENCE_LOW: Final = 0.05
 WILSON_Z: Final = 1.959964  # 95 %
 # What a store keeps of a face in a copy besides its feature: its row, who made it, its confidence.
-OVERHEAD_BYTES: Final[Mapping[str, int]] = {"local": 64, "redis": 256}
+OVERHEAD_BYTES: Final[Mapping[str, int]] = {"local": 100, "redis": 256}
 ORIGINS_NAMED_MAX: Final = 8
 
 
