@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -12,6 +13,8 @@ from contract.vectors import Features, l2_normalize
 from deploy.gateway import GatewayServer
 from deploy.process import wait_until
 from deploy.redis.start import RedisServer
+from service.settings import StoreKind
+from tests.gateway import development_settings, running_gateway
 from tests.integration.migrations import (
     DEADLINE_S,
     FIRST,
@@ -21,6 +24,7 @@ from tests.integration.migrations import (
     begin,
     enrolled,
     look,
+    refusal,
     served,
     wait_for,
     write_encoders,
@@ -88,3 +92,29 @@ def test_two_processes_share_a_job_and_one_finishes_what_the_other_left(gateways
         assert sorted(rows) == sorted(expected)
         for face, row in rows.items():
             np.testing.assert_array_equal(row, expected[face])
+
+
+def test_a_redis_that_is_killed_in_mid_job_only_delays_it(tmp_path: Path) -> None:
+    write_encoders(tmp_path / "model_repository")
+    with RedisServer(data=tmp_path / "redis") as redis:
+        settings = development_settings(
+            tmp_path,
+            gallery_store=StoreKind.REDIS,
+            redis_url=redis.url,
+            top_k_max=1000,
+            migration_batch_faces=1,
+            migration_lease_ms=5_000,
+            migration_poll_s=0.05,
+        )
+        with running_gateway(settings) as client:
+            faces = enrolled(client, "staff", FIRST, 300)
+            migration = begin(client, "staff", SECOND)
+            wait_until(lambda: look(client, migration)["progress"]["filled"] > 0, DEADLINE_S, "some faces")
+            redis.kill()
+            assert refusal(client.get(f"/migrations/{migration}")) == (503, "gallery-unavailable")
+            redis.start()
+            wait_until(lambda: client.get("/health/ready").status_code == 200, DEADLINE_S, "the store")
+            assert look(client, migration)["state"] == "backfilling", "the job was faster than the test"
+            wait_for(client, migration, "ready")
+            act(client, migration, "cutover")
+            assert_serves(client, "staff", SECOND, echoed(faces))
