@@ -142,8 +142,12 @@ class LocalGalleries:
         await self._change(gallery, copies.add, space, self._clock)
 
     async def drop_copy(self, gallery: str, space: FeatureSpace) -> None:
-        """Drop a copy that does not serve; originals stay."""
+        """Drop a copy that does not serve; originals stay. What an interrupted drop left is erased by the next."""
         await self._change(gallery, copies.drop_copy, space)
+        for copy in await self._ask(gallery, copy_records.dropped_copies):
+            slot: int | None = 0
+            while slot is not None:
+                slot = await self._ask(gallery, copy_records.erase_copy, copy, slot)
 
     async def serve(self, gallery: str, space: FeatureSpace) -> None:
         """Let searches be served by the copy in `space`, in one step."""

@@ -10,7 +10,6 @@ from service.errors import CopiesChangedError, CopyExistsError, CopyIncompleteEr
 from service.galleries.base import Claim, Rendition
 from service.galleries.embedded import copy_records
 from service.galleries.embedded.claims import Claims, Clock
-from service.galleries.embedded.database import erase_deleted
 from service.galleries.embedded.enrolment import rows_of, slots_of
 from service.galleries.embedded.feature_blocks import FeatureBlocks
 from service.galleries.embedded.memory import MemoryCopy, MemoryGallery
@@ -20,29 +19,28 @@ COPIES_MAX = 2
 
 def create(connection: sqlite3.Connection, name: str, space: FeatureSpace, clock: Clock) -> MemoryGallery:
     """Create a gallery with one empty copy."""
-    key, space_key = copy_records.create_gallery(connection, name, space)
-    return MemoryGallery(name, key, space, {space: empty_copy(space_key, space, clock)})
+    key, copy_keys = copy_records.create_gallery(connection, name, space)
+    return MemoryGallery(name, key, space, {space: empty_copy(copy_keys, space, clock)})
 
 
 def add(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace, clock: Clock) -> None:
     """Begin a second copy. Raises CopyExistsError."""
     if len(gallery.copies) >= COPIES_MAX or space.id in [copy.id for copy in gallery.copies]:
         raise CopyExistsError("the gallery has a second copy already, or one in this feature space")
-    space_key = copy_records.add_copy(connection, gallery.key, space)
+    keys = copy_records.add_copy(connection, gallery.key, space)
     with gallery.lock.write():
-        gallery.copies[space] = empty_copy(space_key, space, clock)
+        gallery.copies[space] = empty_copy(keys, space, clock)
 
 
 def drop_copy(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace) -> None:
-    """Drop a copy that does not serve, if there is one. Raises CopyServesError."""
+    """Drop a copy that does not serve, but for erasing its features. Raises CopyServesError."""
     if space == gallery.serving:
         raise CopyServesError("the copy that serves searches cannot be dropped")
     if space not in gallery.copies:
         return
-    copy_records.drop_copy(connection, gallery.key, gallery.copies[space].space_key)
+    copy_records.drop_copy(connection, gallery.copies[space].keys.copy)
     with gallery.lock.write():
         del gallery.copies[space]
-    erase_deleted(connection)
 
 
 def serve(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace) -> None:
@@ -53,7 +51,7 @@ def serve(connection: sqlite3.Connection, gallery: MemoryGallery, space: Feature
     missing = len(gallery.roster.faces) - len(copy.features)
     if missing:
         raise CopyIncompleteError(f"{missing} faces are missing in the copy")
-    copy_records.serve(connection, gallery.key, copy.space_key)
+    copy_records.serve(connection, gallery.key, copy.keys.space)
     gallery.serving = space
 
 
@@ -64,7 +62,7 @@ def claim(
     copy = gallery.copy(space)
     leased = copy.claims.leased()
     originals = copy_records.missing_originals(
-        connection, gallery.key, copy.space_key, start=copy.claims.start, besides=leased, limit=limit
+        connection, gallery.key, copy.keys, start=copy.claims.start, besides=leased, limit=limit
     )
     if not originals:
         return None
@@ -78,10 +76,10 @@ def fill(
     """Write a claim's renditions into a copy; returns how many faces were written. Raises CopiesChangedError."""
     space = _one_space(renditions)
     copy = gallery.copy(space)
-    places = copy_records.fillable(connection, gallery.key, copy.space_key, claimed.originals)
+    places = copy_records.fillable(connection, gallery.key, copy.keys, claimed.originals)
     native = {place: number for place, number in places.items() if claimed.originals[place].space == space}
     translated = _still_wanted(renditions, {p: number for p, number in places.items() if p not in native})
-    copy_records.fill(connection, copy.space_key, translated, list(native.values()))
+    copy_records.fill(connection, copy.keys, translated, list(native.values()))
     with gallery.lock.write():
         for numbers, rendition in translated:
             copy.features.put(slots_of(numbers), rendition.features)
@@ -94,9 +92,9 @@ def fill(
     return len(places)
 
 
-def empty_copy(space_key: int, space: FeatureSpace, clock: Clock) -> MemoryCopy:
+def empty_copy(keys: copy_records.CopyKeys, space: FeatureSpace, clock: Clock) -> MemoryCopy:
     """A copy of nothing."""
-    return MemoryCopy(space_key, FeatureBlocks(space.dim), Claims(clock))
+    return MemoryCopy(keys, FeatureBlocks(space.dim), Claims(clock))
 
 
 def _one_space(renditions: Sequence[Rendition]) -> FeatureSpace:

@@ -27,7 +27,7 @@ def upsert(
     last = sorted({face.face_id: row for row, face in enumerate(faces)}.values())
     if len(last) < len(faces):
         faces, original = [faces[row] for row in last], rows_of(original, last)
-        held = [rows_of(rendition, last) for rendition in held]
+        held = _held(gallery, original, [rows_of(rendition, last) for rendition in translated])
     enrolment = _plan(connection, gallery, faces, original, held)
     new = len(faces) - len(enrolment.replaced)
     if len(gallery.roster.faces) + new > faces_max:
@@ -58,11 +58,11 @@ def slots_of(numbers: Iterable[int]) -> SlotArray:
     return np.fromiter((slot_of(number) for number in numbers), np.int64)
 
 
-def _held(gallery: MemoryGallery, original: Rendition, translated: Sequence[Rendition]) -> list[Rendition]:
-    for rendition in translated:
-        gallery.copy(rendition.space)
-    held = [rendition for rendition in (original, *translated) if rendition.space in gallery.copies]
-    if gallery.serving not in [rendition.space for rendition in held]:
+def _held(gallery: MemoryGallery, original: Rendition, translated: Sequence[Rendition]) -> dict[int, Rendition]:
+    held = {gallery.copy(rendition.space).keys.copy: rendition for rendition in translated}
+    if original.space in gallery.copies:
+        held[gallery.copies[original.space].keys.copy] = original
+    if gallery.copies[gallery.serving].keys.copy not in held:
         raise CopiesChangedError(f"nothing is given for the feature space {gallery.serving.id} that serves searches")
     return held
 
@@ -72,7 +72,7 @@ def _plan(
     gallery: MemoryGallery,
     faces: Sequence[Face],
     original: Rendition,
-    held: Sequence[Rendition],
+    held: dict[int, Rendition],
 ) -> Enrolment:
     replaced = face_records.known_faces(connection, gallery.key, [face.face_id for face in faces])
     subjects = list(dict.fromkeys(face.subject for face in faces))
@@ -99,11 +99,11 @@ def _show(gallery: MemoryGallery, enrolment: Enrolment, new: int, faceless: Sequ
     tags = [face_records.tags_text(face) for face in faces]
     times_ms = [face.enrolled_at_ms for face in faces]
     roster.put(slots, [face.face_id for face in faces], subjects, tags, times_ms)
-    given = {rendition.space: rendition.features for rendition in enrolment.held}
     moved = slots_of(r.number for r in _moved(enrolment))
-    for space, copy in gallery.copies.items():
-        if space in given:
-            copy.features.put(slots, given[space])
+    for copy in gallery.copies.values():
+        given = enrolment.held.get(copy.keys.copy)
+        if given is not None:
+            copy.features.put(slots, given.features)
         else:
             copy.features.remove(moved)
             copy.claims.reopen([face.face_id for face in faces])

@@ -19,15 +19,21 @@ SELECT_ORIGINALS = (
     " FROM faces AS f JOIN subjects AS s ON s.number = f.subject"
     " JOIN features AS x ON x.face = f.number AND x.space = f.origin"
 )
+LIVE_COPIES = "(SELECT key FROM copies WHERE NOT dropped)"
 INSERT_FACE = (
     "INSERT INTO faces (number, gallery, face_id, subject, tags, enrolled_at_ms, metadata, origin, revision)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET subject = excluded.subject,"
     " tags = excluded.tags, enrolled_at_ms = excluded.enrolled_at_ms, metadata = excluded.metadata,"
     " origin = excluded.origin, revision = excluded.revision"
 )
-INSERT_FEATURE = "INSERT INTO features (face, space, held, translator, confidence, feature) VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_FEATURE = (
+    "INSERT OR REPLACE INTO features (face, space, copy, translator, confidence, feature) VALUES (?, ?, ?, ?, ?, ?)"
+)
 # A new enrolment replaces an original that is in no copy, what is given anew, and all features of another subject.
-DELETE_REPLACED = "DELETE FROM features WHERE face = ? AND (? OR NOT held OR space IN (SELECT value FROM json_each(?)))"
+DELETE_REPLACED = (
+    f"DELETE FROM features WHERE face = ? AND (? OR copy IS NULL OR copy NOT IN {LIVE_COPIES}"  # noqa: S608
+    " OR space IN (SELECT value FROM json_each(?)))"
+)
 DELETE_FACELESS = (
     "DELETE FROM subjects WHERE number IN (SELECT value FROM json_each(?))"
     " AND NOT EXISTS (SELECT 1 FROM faces WHERE faces.subject = subjects.number) RETURNING number"
@@ -52,7 +58,7 @@ class Enrolment:
     new_subjects: dict[str, int]
     replaced: dict[str, Replaced]  # by face_id
     original: Rendition
-    held: Sequence[Rendition]  # what goes into copies, the original among them if there is a copy in its space
+    held: dict[int, Rendition]  # by the copy's key; the original is among them if there is a copy in its space
 
 
 def tags_text(face: Face) -> str:
@@ -85,12 +91,13 @@ def enrol(connection: sqlite3.Connection, gallery: int, enrolment: Enrolment) ->
         connection.execute("UPDATE revisions SET last = last + 1")
         (revision,) = connection.execute("SELECT last FROM revisions").fetchone()
         origin = key_of_space(connection, enrolment.original.space)
-        held = [(key_of_space(connection, rendition.space), rendition) for rendition in enrolment.held]
+        held = [(copy, key_of_space(connection, given.space), given) for copy, given in enrolment.held.items()]
+        given_spaces = {origin, *(space for _, space, _ in held)}
         connection.executemany(
             "INSERT INTO subjects (number, gallery, subject) VALUES (?, ?, ?)",
             [(number, gallery, subject) for subject, number in enrolment.new_subjects.items()],
         )
-        connection.executemany(DELETE_REPLACED, _replaced_rows(enrolment, [origin, *(key for key, _ in held)]))
+        connection.executemany(DELETE_REPLACED, _replaced_rows(enrolment, list(given_spaces)))
         connection.executemany(
             INSERT_FACE,
             [
@@ -98,22 +105,22 @@ def enrol(connection: sqlite3.Connection, gallery: int, enrolment: Enrolment) ->
                 for f, n, s in zip(enrolment.faces, enrolment.numbers, enrolment.subject_numbers, strict=True)
             ],
         )
-        if origin not in [key for key, _ in held]:
-            insert_features(connection, enrolment.numbers, origin, enrolment.original, held=False)
-        for key, rendition in held:
-            insert_features(connection, enrolment.numbers, key, rendition, held=True)
+        if origin not in [space for _, space, _ in held]:
+            insert_features(connection, enrolment.numbers, origin, None, enrolment.original)
+        for copy, space, rendition in held:
+            insert_features(connection, enrolment.numbers, space, copy, rendition)
         return delete_faceless(connection, [replaced.subject_number for replaced in enrolment.replaced.values()])
 
 
 def insert_features(
-    connection: sqlite3.Connection, numbers: Sequence[int], space: int, rendition: Rendition, *, held: bool
+    connection: sqlite3.Connection, numbers: Sequence[int], space: int, copy: int | None, rendition: Rendition
 ) -> None:
-    """Add the features of faces [N] in one space, inside a transaction."""
+    """Add the features of faces [N] in one space to a copy or to none, inside a transaction."""
     confidence = [None] * len(numbers) if rendition.confidence is None else rendition.confidence.tolist()
     connection.executemany(
         INSERT_FEATURE,
         (
-            (number, space, held, rendition.translator, trust, feature)
+            (number, space, copy, rendition.translator, trust, feature)
             for number, trust, feature in zip(numbers, confidence, _packed_rows(rendition.features), strict=True)
         ),
     )
@@ -158,8 +165,8 @@ def read_face(connection: sqlite3.Connection, gallery: int, face_id: str) -> Fac
         raise UnknownFaceError(NO_FACE)
     subject, tags, enrolled_at_ms, metadata, origin, number = row
     held = connection.execute(
-        "SELECT p.id, x.translator, x.confidence FROM features AS x JOIN spaces AS p ON p.key = x.space"
-        " WHERE x.face = ? AND x.held ORDER BY p.id",
+        "SELECT p.id, x.translator, x.confidence FROM features AS x JOIN spaces AS p ON p.key = x.space"  # noqa: S608
+        f" WHERE x.face = ? AND x.copy IN {LIVE_COPIES} ORDER BY p.id",
         (number,),
     )
     face = Face(face_id, subject, tuple(json.loads(tags)), enrolled_at_ms, metadata)

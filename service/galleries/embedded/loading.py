@@ -10,6 +10,7 @@ from contract.vectors import unpack_float32
 from service.galleries.embedded.claims import Clock
 from service.galleries.embedded.columns import BLOCK_ROWS
 from service.galleries.embedded.copies import empty_copy
+from service.galleries.embedded.copy_records import CopyKeys, erase_copy
 from service.galleries.embedded.database import SLOT_BITS, spaces_by_key
 from service.galleries.embedded.enrolment import slots_of
 from service.galleries.embedded.memory import MemoryCopy, MemoryGallery
@@ -19,19 +20,27 @@ Rows = list[tuple[Any, ...]]
 
 def load(connection: sqlite3.Connection, clock: Clock) -> dict[str, MemoryGallery]:
     """Every gallery, by name. Raises sqlite3.Error, or ValueError if a feature is not as long as its space says."""
+    _erase_dropped(connection)
     spaces = spaces_by_key(connection)
     galleries = {
         key: MemoryGallery(name, key, spaces[serving], {})
         for key, name, serving in connection.execute("SELECT key, name, serving FROM galleries")
     }
-    copies: dict[tuple[int, int], MemoryCopy] = {}
-    for key, space_key in connection.execute("SELECT gallery, space FROM copies"):
-        copy = empty_copy(space_key, spaces[space_key], clock)
-        galleries[key].copies[spaces[space_key]] = copies[key, space_key] = copy
+    copies: dict[int, MemoryCopy] = {}
+    for key, gallery_key, space_key in connection.execute("SELECT key, gallery, space FROM copies"):
+        copies[key] = empty_copy(CopyKeys(key, space_key), spaces[space_key], clock)
+        galleries[gallery_key].copies[spaces[space_key]] = copies[key]
     _load_subjects(connection, galleries)
     _load_faces(connection, galleries)
     _load_features(connection, copies)
     return {gallery.name: gallery for gallery in galleries.values()}
+
+
+def _erase_dropped(connection: sqlite3.Connection) -> None:
+    for gallery, copy in connection.execute("SELECT gallery, key FROM copies WHERE dropped").fetchall():
+        slot: int | None = 0
+        while slot is not None:
+            slot = erase_copy(connection, gallery, copy, slot)
 
 
 def _load_subjects(connection: sqlite3.Connection, galleries: dict[int, MemoryGallery]) -> None:
@@ -49,13 +58,13 @@ def _load_faces(connection: sqlite3.Connection, galleries: dict[int, MemoryGalle
         galleries[key].roster.faces.take_in_order(slots_of(numbers))
 
 
-def _load_features(connection: sqlite3.Connection, copies: dict[tuple[int, int], MemoryCopy]) -> None:
+def _load_features(connection: sqlite3.Connection, copies: dict[int, MemoryCopy]) -> None:
     # In the order of the file, so that it is read once.
-    cursor = connection.execute("SELECT face, space, feature FROM features WHERE held")
-    for key, rows in _batches(cursor):
-        for space_key, group in groupby(sorted(rows, key=itemgetter(1)), itemgetter(1)):
+    cursor = connection.execute("SELECT face, copy, feature FROM features WHERE copy IS NOT NULL")
+    for _, rows in _batches(cursor):
+        for key, group in groupby(sorted(rows, key=itemgetter(1)), itemgetter(1)):
             numbers, _, features = zip(*group, strict=True)
-            copy = copies[key, space_key]
+            copy = copies[key]
             copy.features.put(slots_of(numbers), unpack_float32(b"".join(features), copy.features.dim))
 
 

@@ -7,6 +7,7 @@ from contract.vectors import Features
 from service.errors import CopiesChangedError, GallerySpaceMismatchError
 from service.galleries.base import Copy, Found, GalleryInfo, Ranking, Where
 from service.galleries.embedded.claims import Claims
+from service.galleries.embedded.copy_records import CopyKeys
 from service.galleries.embedded.feature_blocks import FeatureBlocks
 from service.galleries.embedded.mean_scan import PROBES_PER_MEAN_SCAN, nearest_subjects_by_mean
 from service.galleries.embedded.read_write_lock import ReadWriteLock
@@ -24,7 +25,7 @@ SEARCHES = {
 class MemoryCopy:
     """A gallery's features in one space, and the leases on what is missing there."""
 
-    space_key: int
+    keys: CopyKeys
     features: FeatureBlocks
     claims: Claims
 

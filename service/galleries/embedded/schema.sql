@@ -10,11 +10,13 @@ CREATE TABLE galleries (
     name TEXT NOT NULL UNIQUE,
     serving INTEGER NOT NULL REFERENCES spaces (key)
 ) STRICT;
+-- A dropped copy stays until all its features are erased; its key is never used again.
 CREATE TABLE copies (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
     gallery INTEGER NOT NULL REFERENCES galleries (key) ON DELETE CASCADE,
     space INTEGER NOT NULL REFERENCES spaces (key),
-    PRIMARY KEY (gallery, space)
-) STRICT, WITHOUT ROWID;
+    dropped INTEGER NOT NULL DEFAULT 0
+) STRICT;
 CREATE TABLE subjects (
     number INTEGER PRIMARY KEY,
     gallery INTEGER NOT NULL REFERENCES galleries (key) ON DELETE CASCADE,
@@ -35,11 +37,11 @@ CREATE TABLE faces (
     UNIQUE (gallery, face_id)
 ) STRICT;
 CREATE INDEX faces_by_subject ON faces (subject);
--- One row for each feature in a copy (held = 1) and for an original that is in no copy (held = 0).
+-- One row for each feature in a copy, and for an original that is in none.
 CREATE TABLE features (
     face INTEGER NOT NULL REFERENCES faces (number) ON DELETE CASCADE,
     space INTEGER NOT NULL REFERENCES spaces (key),
-    held INTEGER NOT NULL,
+    copy INTEGER, -- a key of copies; no foreign key, which would want an index
     translator TEXT,
     confidence REAL,
     feature BLOB NOT NULL, -- little-endian float32

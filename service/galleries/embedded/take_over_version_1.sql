@@ -13,8 +13,10 @@ INSERT INTO faces (number, gallery, face_id, subject, tags, enrolled_at_ms, meta
     FROM faces_1 AS f
     JOIN subjects AS s ON s.gallery = f.gallery AND s.subject = f.subject
     JOIN galleries AS g ON g.key = f.gallery;
-INSERT INTO features (face, space, held, translator, feature)
-    SELECT f.number, f.origin, 1, o.translator, o.feature
-    FROM faces AS f JOIN faces_1 AS o ON o.gallery = f.gallery AND o.face_id = f.face_id;
+INSERT INTO features (face, space, copy, translator, feature)
+    SELECT f.number, f.origin, c.key, o.translator, o.feature
+    FROM faces AS f
+    JOIN copies AS c ON c.gallery = f.gallery
+    JOIN faces_1 AS o ON o.gallery = f.gallery AND o.face_id = f.face_id;
 DROP TABLE faces_1;
 DROP TABLE galleries_1;
