@@ -1,5 +1,7 @@
 """What the tests of migrations do all the time: three encoders, galleries that move between them, and waiting."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import numpy as np
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
 from deploy.process import wait_until
+from service.settings import EngineKind, StoreKind
+from tests.gateway import development_settings, running_gateway
 from tests.integration.galleries import face_ids, subjects
 from tests.integration.stack import random_features
 from tests.repository import RandomLinear, write_translator
@@ -115,3 +119,25 @@ def assert_serves(client: httpx.Client, gallery: str, space: FeatureSpace, expec
     rows = served(client, gallery, space, len(expected))
     assert sorted(rows) == face_ids(len(expected))
     np.testing.assert_allclose(np.stack([rows[face] for face in face_ids(len(expected))]), expected, atol=ROUNDING)
+
+
+@contextmanager
+def migrating_gateway(folder: Path, redis_url: str | None) -> Iterator[httpx.Client]:
+    """A gateway with small claims whose shadow repeats every search; on Redis if there is a URL, else embedded."""
+    write_encoders(folder / "model_repository")
+    settings = development_settings(
+        folder,
+        engine=EngineKind.TORCHSCRIPT,
+        top_k_max=1000,
+        migration_batch_faces=32,
+        migration_poll_s=0.05,
+        shadow_share=1.0,
+        **({} if redis_url is None else {"gallery_store": StoreKind.REDIS, "redis_url": redis_url}),
+    )
+    with running_gateway(settings) as client:
+        yield client
+
+
+def copies(client: httpx.Client, gallery: str) -> list[str]:
+    """The spaces of a gallery's copies, the serving one first."""
+    return [copy["model"] for copy in client.get(f"/galleries/{gallery}").json()["copies"]]

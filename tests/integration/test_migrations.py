@@ -1,7 +1,7 @@
 """A gallery moves to another encoder over HTTP, with a real engine and each of the two stores."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -10,11 +10,9 @@ import pytest
 
 from contract.vectors import Features, l2_normalize
 from deploy.process import wait_until
-from service.settings import EngineKind, StoreKind
-from tests.gateway import development_settings, running_gateway
+from service.settings import StoreKind
 from tests.integration.galleries import face_ids
 from tests.integration.migrations import (
-    ALONE,
     DEADLINE_S,
     FIRST,
     ROUNDING,
@@ -23,39 +21,26 @@ from tests.integration.migrations import (
     act,
     assert_serves,
     begin,
+    copies,
     enrol_as,
     enrolled,
     look,
+    migrating_gateway,
     refusal,
     served,
     translated,
     wait_for,
-    write_encoders,
 )
 from tests.integration.stack import random_features
 
 FACES = 150
-BATCH = 32
 
 
 @pytest.fixture(scope="module", params=list(StoreKind))
 def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A gateway whose shadow repeats every search, once with each store."""
-    store: StoreKind = request.param
-    more = {"redis_url": request.getfixturevalue("redis_server").url} if store is StoreKind.REDIS else {}
-    folder = tmp_path_factory.mktemp("gateway")
-    write_encoders(folder / "model_repository")
-    settings = development_settings(
-        folder,
-        engine=EngineKind.TORCHSCRIPT,
-        top_k_max=1000,
-        migration_batch_faces=BATCH,
-        migration_poll_s=0.05,
-        shadow_share=1.0,
-        gallery_store=store,
-        **more,
-    )
-    with running_gateway(settings) as http:
+    """A gateway that migrates galleries, once with each store."""
+    redis_url = request.getfixturevalue("redis_server").url if request.param is StoreKind.REDIS else None
+    with migrating_gateway(tmp_path_factory.mktemp("gateway"), redis_url) as http:
         yield http
 
 
@@ -71,10 +56,6 @@ def search(client: httpx.Client, gallery: str, model: str, probes: Features) -> 
     assert response.status_code == 200, response.text
     results: list[dict[str, Any]] = response.json()["results"]
     return results
-
-
-def copies(client: httpx.Client, gallery: str) -> list[str]:
-    return [copy["model"] for copy in client.get(f"/galleries/{gallery}").json()["copies"]]
 
 
 def test_a_gallery_moves_to_another_encoder_and_back_and_for_good(client: httpx.Client, gallery: str) -> None:
@@ -249,89 +230,6 @@ def test_a_migration_ends_with_its_gallery(client: httpx.Client, gallery: str) -
     assert ended["reason"] == "gallery-deleted"
     enrolled(client, gallery, FIRST, 5)
     begin(client, gallery, SECOND)
-
-
-class Bad(NamedTuple):
-    """A request that must be refused, and how."""
-
-    gallery: str | None
-    body: Any
-    status: int
-    code: str
-
-
-BAD = {
-    "an unknown gallery": Bad("nowhere", {"target_model": SECOND.id}, 404, "unknown-gallery"),
-    "a gallery beyond the grammar": Bad("No.Where-", {"target_model": SECOND.id}, 400, "malformed"),
-    "an unknown target": Bad(None, {"target_model": "nobody"}, 404, "unknown-model"),
-    "a target beyond the grammar": Bad(None, {"target_model": "../second"}, 400, "malformed"),
-    "onto itself": Bad(None, {"target_model": FIRST.id}, 409, "copy-exists"),
-    "no route": Bad(None, {"target_model": ALONE.id}, 404, "no-route"),
-    "no target": Bad(None, {}, 400, "malformed"),
-    "an unknown field": Bad(None, {"target_model": SECOND.id, "force": True}, 400, "malformed"),
-    "plan_only that is no boolean": Bad(None, {"target_model": SECOND.id, "plan_only": "yes"}, 400, "malformed"),
-    "no object": Bad(None, [SECOND.id], 400, "malformed"),
-}
-
-
-@pytest.mark.parametrize("case", BAD.values(), ids=BAD.keys())
-@pytest.mark.parametrize("plan_only", [False, True])
-def test_a_bad_migration_is_refused_and_nothing_is_half_done(
-    client: httpx.Client, gallery: str, case: Bad, plan_only: bool
-) -> None:
-    enrolled(client, gallery, FIRST, 3)
-    body = {"plan_only": True} | case.body if plan_only and isinstance(case.body, dict) else case.body
-    assert refusal(client.post(f"/galleries/{case.gallery or gallery}/migrations", json=body)) == (
-        case.status,
-        case.code,
-    )
-    assert copies(client, gallery) == [FIRST.id]
-    assert all(m["gallery"] != gallery for m in client.get("/migrations").json()["migrations"])
-
-
-def test_an_origin_without_route_is_named_with_its_faces(client: httpx.Client, gallery: str) -> None:
-    enrolled(client, gallery, THIRD, 2)
-    enrol_as(client, gallery, ALONE, ["a", "b", "c"], ["a", "b", "c"], random_features(3, ALONE.dim))
-    response = client.post(f"/galleries/{gallery}/migrations", json={"target_model": SECOND.id})
-    assert refusal(response) == (404, "no-route")
-    assert "'alone-8' (3 faces), 'third-20' (2 faces)" in response.json()["detail"]
-
-
-def test_of_two_migrations_of_one_gallery_the_second_is_refused(client: httpx.Client, gallery: str) -> None:
-    enrolled(client, gallery, FIRST, 3)
-    migration = begin(client, gallery, SECOND)
-    for target in (SECOND, THIRD):
-        for plan_only in (False, True):
-            body = {"target_model": target.id, "plan_only": plan_only}
-            assert refusal(client.post(f"/galleries/{gallery}/migrations", json=body)) == (409, "copy-exists")
-    wait_for(client, migration, "ready")
-    assert copies(client, gallery) == [FIRST.id, SECOND.id]
-
-
-REFUSED = {
-    "ready": ["rollback", "complete", "resume"],
-    "serving": ["cutover", "cancel", "resume"],
-    "completed": ["cutover", "rollback", "complete", "cancel", "resume"],
-}
-
-
-def test_a_step_out_of_order_is_refused_and_changes_nothing(client: httpx.Client, gallery: str) -> None:
-    enrolled(client, gallery, FIRST, 3)
-    migration = begin(client, gallery, SECOND)
-    wait_for(client, migration, "ready")
-    for state, forward in zip(REFUSED, ("cutover", "complete", None), strict=True):
-        for step in REFUSED[state]:
-            assert refusal(client.post(f"/migrations/{migration}/{step}")) == (409, "migration-state"), (state, step)
-        assert look(client, migration)["state"] == state
-        if forward:
-            act(client, migration, forward)
-
-
-@pytest.mark.parametrize("step", ["", "/cutover", "/rollback", "/complete", "/cancel", "/resume"])
-def test_an_unknown_migration_is_said_to_be_unknown(client: httpx.Client, step: str) -> None:
-    ask = client.post if step else client.get
-    assert refusal(ask(f"/migrations/nothing{step}")) == (404, "unknown-migration")
-    assert refusal(ask(f"/migrations/No.Thing-{step}")) == (400, "malformed")
 
 
 def test_no_feature_face_or_subject_is_in_what_is_told(client: httpx.Client, gallery: str) -> None:
