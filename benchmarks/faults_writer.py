@@ -73,9 +73,17 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=name)
 
     def fill(self) -> None:
-        """Enrol until there are as many faces as are to be kept, while nothing is killed."""
-        while len(self.ledger.present) < self._faces:
+        """Enrol until there are as many faces as are to be kept, while nothing is killed.
+
+        Raises:
+            RuntimeError: enrolments are refused.
+        """
+        for _ in range(self._faces):  # each adds one or more
+            if len(self.ledger.present) >= self._faces:
+                return
             self._enrol()
+        if len(self.ledger.present) < self._faces:
+            raise RuntimeError("the gateway does not enrol")
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -40,6 +40,7 @@ BETWEEN_STEPS_S = 0.5
 PARTS = 5  # of a time, for the intervals
 COMPARED_FACES = 512  # whose translations are compared with what they were made of
 JOB_S_MAX = 6 * 3600.0
+MOVING_S_MAX = 3600.0
 POLL_S = 0.05
 TAIL_RATIO_MAX = 2.0
 THROUGHPUT_RATIO_MIN = 0.8
@@ -156,9 +157,15 @@ def _migrate(client: httpx.Client, faces: int, view: View, what: str) -> tuple[s
 
 
 def _move(client: httpx.Client, migration: str, answers: Answers, requests: int, view: View) -> int:
-    """Cut over and roll back in turn until so many requests are answered; how many steps that were."""
-    steps = 0
+    """Cut over and roll back in turn until so many requests were made; how many steps that were.
+
+    Raises:
+        TimeoutError: the requests are not made in time.
+    """
+    steps, end = 0, time.monotonic() + MOVING_S_MAX
     while answers.count < requests:
+        if time.monotonic() > end:
+            raise TimeoutError(f"{answers.count} of {requests} requests were made in {MOVING_S_MAX:g} s")
         take(client, migration, Step.ROLL_BACK if steps % 2 else Step.CUT_OVER)
         steps += 1
         time.sleep(BETWEEN_STEPS_S)

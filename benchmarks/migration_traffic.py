@@ -106,10 +106,10 @@ def traffic(url: str, probes: Probes, connections: int, rate_per_s: float | None
 
 
 def _ask(client: httpx.Client, probes: Probes, row: int) -> list[Found] | None:
-    """None: the request failed."""
+    """None: the request failed, or its answer cannot be read."""
     try:
         return search(client, probes.gallery, probes.space, probes.features[row : row + 1], TOP_K)[0]
-    except httpx.HTTPError:
+    except (httpx.HTTPError, ValueError, LookupError):
         return None
 
 
