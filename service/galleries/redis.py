@@ -60,8 +60,8 @@ class RedisGalleries:
     """Galleries in Redis, as `GalleryStore` describes, within half precision: similarities hold to 1e-3.
 
     Redis scans all faces; what it finds, and the next 16, is rescored in float64 from the stored feature, so that equal
-    features tie; of more than 16 that tie for the last place, any is found. With an append-only file a returned write
-    survives kill -9 of Redis (of the machine: appendfsync always).
+    features tie; of more than 16 that tie for the last place, any is found. With `appendfsync always` a returned write
+    survives kill -9 of Redis and of its machine.
     """
 
     name = "redis"
@@ -170,7 +170,7 @@ class RedisGalleries:
             now = await redis_lifecycle.find(self._redis, gallery)
             if now.incarnation != record.incarnation:
                 raise UnknownGalleryError("no such gallery") from None
-            if copy.number not in (held.number for held in now.copies):
+            if not record.shares_copy(now, copy):
                 raise GallerySpaceMismatchError(f"the copy in the feature space {space.id} was dropped") from None
             raise
 

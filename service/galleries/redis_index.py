@@ -22,25 +22,18 @@ def create_index_command(record: GalleryRecord, copy: HeldCopy) -> tuple[str | i
 
 
 async def complete_index(redis: RedisCommands, record: GalleryRecord, copy: HeldCopy) -> None:
-    """Return when a copy's index holds all its faces; make it where it is missing. Within the bound of the operation.
+    """Return when a copy's index holds all its faces, or the copy is gone. Within the bound of the operation.
 
     Redis reads the faces of a new index in the background, and so does a replica that has just taken over; a search
     meanwhile would miss people.
     """
-    made = False
-    while True:
-        try:
-            index = as_mapping(await redis.command("FT.INFO", record.index(copy.number)))
-        except CommandRefusedError:
-            if made:
-                raise
-            await _make(redis, record, copy)
-            made = True
-            continue
-        # Since counting, faces may have gone: then reading has ended all the same.
-        if float(index[b"indexing"]) == 0 or int(index[b"num_docs"]) >= copy.faces:
+    while (index := await _describe(redis, record, copy)) is None:
+        if not await _make(redis, record, copy):
             return
+    # Since counting, faces may have gone: then reading has ended all the same.
+    while index and float(index[b"indexing"]) != 0 and int(index[b"num_docs"]) < copy.faces:
         await asyncio.sleep(POLL_S)
+        index = await _describe(redis, record, copy)
 
 
 async def drop_index(redis: RedisCommands, record: GalleryRecord, number: int) -> None:
@@ -51,16 +44,28 @@ async def drop_index(redis: RedisCommands, record: GalleryRecord, number: int) -
         logger.info("the index of what was dropped was gone already")
 
 
-async def _make(redis: RedisCommands, record: GalleryRecord, copy: HeldCopy) -> None:
+async def _describe(redis: RedisCommands, record: GalleryRecord, copy: HeldCopy) -> Mapping[bytes, bytes] | None:
+    try:
+        return as_mapping(await redis.command("FT.INFO", record.index(copy.number)))
+    except CommandRefusedError:
+        return None
+
+
+async def _make(redis: RedisCommands, record: GalleryRecord, copy: HeldCopy) -> bool:
+    """Make an index; False if the copy is gone."""
+    refused = None
     try:
         await redis.command(*create_index_command(record, copy))
-    except CommandRefusedError:
-        await redis.command("FT.INFO", record.index(copy.number))  # made by somebody else meanwhile, or refused indeed
+    except CommandRefusedError as error:
+        refused = error
+    made = refused is None or await _describe(redis, record, copy) is not None  # by somebody else meanwhile
     fields = await redis.command("HGETALL", key_of(record.name))
-    now = GalleryRecord.read(record.name, fields) if fields else None
-    same = now is not None and now.incarnation == record.incarnation
-    if now is None or not same or copy.number not in (held.number for held in now.copies):
+    if not fields or not record.shares_copy(GalleryRecord.read(record.name, fields), copy):
         await drop_index(redis, record, copy.number)
+        return False
+    if not made and refused is not None:
+        raise refused
+    return True
 
 
 def as_mapping(reply: Mapping[bytes, bytes] | list[bytes]) -> Mapping[bytes, bytes]:

@@ -76,6 +76,10 @@ class GalleryRecord:
         """The copy in this space."""
         return next((copy for copy in self.copies if copy.space == space), None)
 
+    def shares_copy(self, other: "GalleryRecord", copy: HeldCopy) -> bool:
+        """Whether this copy is in both records of a gallery, read at different times."""
+        return self.incarnation == other.incarnation and copy.number in (held.number for held in other.copies)
+
     def index(self, number: int) -> str:
         """Name of a copy's index."""
         return f"{self._base}:index:{number}"
