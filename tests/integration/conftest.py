@@ -9,6 +9,7 @@ import pytest
 from deploy.gateway import GatewayServer
 from deploy.redis.start import RedisServer
 from deploy.triton.start import TritonServer
+from tests.integration.gallery_stores import LocalStores, RedisStores, Stores
 from tests.integration.stack import EMBEDDED, OTHER_SOURCE, OTHER_TARGET, SERVERS, gateway_settings, server_settings
 from tests.repository import write_translator
 
@@ -18,6 +19,16 @@ def redis_server() -> Iterator[RedisServer]:
     """An empty Redis with its query engine. Tests keep apart by the names of their galleries."""
     with RedisServer() as server:
         yield server
+
+
+@pytest.fixture(params=["local", "redis"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+    """An empty gallery store of each kind that can be opened again and again."""
+    if request.param == "local":
+        yield LocalStores(tmp_path / "galleries")
+        return
+    with RedisServer() as server:
+        yield RedisStores(server)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import redis
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
 from deploy.redis.start import RedisServer
-from service.galleries.base import Face, GalleryStore, Rendition
+from service.galleries.base import Copy, Face, GalleryInfo, GalleryStore, Rendition
 from service.galleries.local import LocalGalleries
 from service.galleries.redis import RedisGalleries
 
@@ -95,3 +95,8 @@ async def all_originals(store: GalleryStore, gallery: str) -> dict[str, Face]:
         faces |= {original.face.face_id: original.face for original in originals}
         after = originals[-1].face.face_id
     return faces
+
+
+def info_of(name: str, faces: int, subjects: int, space: FeatureSpace = SPACE) -> GalleryInfo:
+    """What a gallery with one copy says of itself."""
+    return GalleryInfo(name, space, faces, subjects, (Copy(space, faces),))

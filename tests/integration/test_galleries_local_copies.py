@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.errors import CopyIncompleteError, GalleryLimitError
+from service.errors import CopyIncompleteError
 from service.galleries.base import Claim, Copy, Face, GalleryStore, Rendition
-from service.galleries.embedded.note_records import NOTE_BYTES_MAX, NOTES_MAX
 from tests.integration.gallery_stores import (
     OTHER_SPACE,
     SPACE,
@@ -157,25 +156,3 @@ async def test_a_dropped_copy_leaves_the_disk_and_the_originals_stay(tmp_path: P
         assert match.face_id == faces[15].face_id
         await store.delete_face("staff", faces[0].face_id)
         assert not on_disk(tmp_path, features[0])
-
-
-async def test_notes_and_tallies_are_bounded_and_outlive_a_restart(tmp_path: Path) -> None:
-    async with LocalStores(tmp_path).open() as store:
-        assert await store.note("key-0", "x" * NOTE_BYTES_MAX, None)
-        with pytest.raises(GalleryLimitError):
-            await store.note("key-0", "x" * (NOTE_BYTES_MAX + 1), "x" * NOTE_BYTES_MAX)
-        for i in range(1, NOTES_MAX):
-            await store.note(f"key-{i}", "x", None)
-            await store.tally(f"key-{i}", {"seen": i})
-        await store.tally("key-0", {"seen": 1})
-        with pytest.raises(GalleryLimitError):
-            await store.note("more", "x", None)
-        with pytest.raises(GalleryLimitError):
-            await store.tally("more", {"seen": 1})
-        assert await store.note("key-1", "y", "x")
-    async with LocalStores(tmp_path).open() as store:
-        assert (await store.noted("key-1"), len(await store.notes())) == ("y", NOTES_MAX)
-        assert await store.tallied("key-7") == {"seen": 7}
-        assert await store.note("key-7", None, "x")
-        assert await store.tallied("key-7") == {}
-        assert await store.note("more", "x", None)

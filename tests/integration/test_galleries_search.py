@@ -1,19 +1,15 @@
 """What every gallery store promises of a search, asked of each: exact, ranked, filtered, ties in order."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import pytest
 
 from contract.vectors import Features
-from deploy.redis.start import RedisServer
 from service.galleries.base import EVERYWHERE, Face, GalleryStore, Match, Ranking, Where
 from tests.integration.gallery_stores import (
     SPACE,
-    LocalStores,
-    RedisStores,
     Stores,
     faces_of,
     native,
@@ -36,22 +32,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=["local", "redis"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[GalleryStore, float]]:
+@pytest.fixture
+async def store(stores: Stores) -> AsyncIterator[tuple[GalleryStore, float]]:
     """A store with an empty gallery `staff`, and how exact its similarities are."""
-    if request.param == "local":
-        async for opened in _opened(LocalStores(tmp_path / "galleries")):
-            yield opened
-        return
-    with RedisServer() as server:
-        async for opened in _opened(RedisStores(server)):
-            yield opened
-
-
-async def _opened(stores: Stores) -> AsyncIterator[tuple[GalleryStore, float]]:
-    async with stores.open() as store:
-        await store.create("staff", SPACE)
-        yield store, stores.tolerance
+    async with stores.open() as opened:
+        await opened.create("staff", SPACE)
+        yield opened, stores.tolerance
 
 
 async def _enrol(store: GalleryStore, faces: list[Face], features: Features) -> None:
