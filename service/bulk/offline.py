@@ -1,6 +1,6 @@
 """A gallery that lives elsewhere: Parquet of one feature space in, Parquet of another out, on all cores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from service.bulk.parts import held_folder, new_part
 from service.bulk.processes import Stopped, translate_in_processes
 from service.bulk.sources import SPACE_KEY, Source, find_sources
 from service.bulk.translation import ADDED, Translates, translate_part, translated_schema
-from service.bulk.translator import find_version
+from service.bulk.translator import find_version, opened
 
 PART_ROWS = 65_536
 
@@ -66,7 +66,7 @@ def translate_folder(
         on_rows(done, total)
         for file, feature in dict.fromkeys((part.source, part.feature) for part in left):
             check_features_of(file, feature)  # all of it before anything is written
-        for rows in translate_in_processes(write_part, left, version_folder, workers, stopped) if left else ():
+        for rows in _translated(left, version_folder, workers, stopped):
             done += rows
             on_rows(done, total)
     return total
@@ -106,6 +106,15 @@ def write_part(translator: Translates, part: Part, stopped: Stopped) -> int:
                 raise rows.refusal(error.reason, part.feature, error.row) from None
             writer.write(table.replace_schema_metadata(part.metadata))
     return writer.rows
+
+
+def _translated(parts: list[Part], version_folder: Path, workers: int, stopped: Stopped) -> Iterator[int]:
+    """Write parts, in this process where one is enough; yields the rows of each."""
+    if min(workers, len(parts)) > 1:
+        yield from translate_in_processes(write_part, parts, version_folder, workers, stopped)
+    elif parts:
+        with opened(version_folder) as translator:
+            yield from (write_part(translator, part, stopped) for part in parts)
 
 
 def _column_names(job: Job, file: Path, schema: pa.Schema) -> tuple[str, str]:
