@@ -40,7 +40,7 @@ R = TypeVar("R")
 
 
 class LocalGalleries:
-    """Exact search over galleries that fit in memory: 4 d bytes a face and copy and about 100 (see `GalleryStore`).
+    """Exact search over galleries that fit in memory: 4 d bytes a face and copy and about 60 (see `GalleryStore`).
 
     A write is committed to disk, then shown to searches, then acknowledged. Whatever needs the disk runs one after the
     other in one thread, searches in two; what waits for a thread is bounded by the gateway's requests in flight.

@@ -51,11 +51,6 @@ def number_of(gallery_key: int, slot: int) -> int:
     return (gallery_key << SLOT_BITS) + slot
 
 
-def slot_of(number: int) -> int:
-    """The slot in memory of a face or a subject."""
-    return number & (SLOTS_MAX - 1)
-
-
 def key_of_space(connection: sqlite3.Connection, space: FeatureSpace) -> int:
     """The key of a feature space, added if it is new."""
     connection.execute("INSERT OR IGNORE INTO spaces (id, dim) VALUES (?, ?)", (space.id, space.dim))

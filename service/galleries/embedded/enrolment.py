@@ -9,7 +9,7 @@ from service.errors import CopiesChangedError, GalleryLimitError
 from service.galleries.base import Face, Rendition
 from service.galleries.embedded import face_records
 from service.galleries.embedded.columns import SlotArray
-from service.galleries.embedded.database import erase_deleted, number_of, slot_of
+from service.galleries.embedded.database import SLOTS_MAX, erase_deleted, number_of
 from service.galleries.embedded.face_records import Enrolment, Replaced
 from service.galleries.embedded.memory import MemoryGallery
 
@@ -55,7 +55,7 @@ def delete_subject(connection: sqlite3.Connection, gallery: MemoryGallery, subje
 
 def slots_of(numbers: Iterable[int]) -> SlotArray:
     """The slots [N] of numbered faces or subjects."""
-    return np.fromiter((slot_of(number) for number in numbers), np.int64)
+    return np.fromiter(numbers, np.int64) & (SLOTS_MAX - 1)
 
 
 def _held(gallery: MemoryGallery, original: Rendition, translated: Sequence[Rendition]) -> dict[int, Rendition]:

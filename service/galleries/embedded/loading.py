@@ -8,12 +8,13 @@ from typing import Any
 
 from contract.vectors import unpack_float32
 from service.galleries.embedded.claims import Clock
-from service.galleries.embedded.columns import BLOCK_ROWS
 from service.galleries.embedded.copies import empty_copy
 from service.galleries.embedded.copy_records import CopyKeys, erase_copy
 from service.galleries.embedded.database import SLOT_BITS, spaces_by_key
 from service.galleries.embedded.enrolment import slots_of
 from service.galleries.embedded.memory import MemoryCopy, MemoryGallery
+
+LOAD_ROWS = 1024
 
 Rows = list[tuple[Any, ...]]
 
@@ -70,7 +71,7 @@ def _load_features(connection: sqlite3.Connection, copies: dict[int, MemoryCopy]
 
 def _batches(cursor: sqlite3.Cursor) -> Iterator[tuple[int, Rows]]:
     """Rows of one gallery each, by the number they begin with."""
-    while rows := cursor.fetchmany(BLOCK_ROWS):
+    while rows := cursor.fetchmany(LOAD_ROWS):
         rows.sort(key=_gallery_of)
         for key, group in groupby(rows, _gallery_of):
             yield key, list(group)
