@@ -1,6 +1,5 @@
 """Bulk commands in tests: as a person types them, and as one is interrupted."""
 
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -44,8 +43,3 @@ def exported_faces(folder: Path) -> dict[str, pa.Table]:
         for space in sorted(folder.iterdir())
         if space.is_dir()
     }
-
-
-def surroundings(url: str, key: str) -> dict[str, str]:
-    """The environment of a command that runs as a process of its own."""
-    return {**os.environ, "R3AN_URL": url, "R3AN_API_KEY": key}
