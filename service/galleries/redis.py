@@ -9,13 +9,11 @@ from contract.spaces import FeatureSpace
 from contract.vectors import Features
 from service.errors import (
     GalleryLimitError,
-    GallerySpaceMismatchError,
     GalleryUnavailableError,
     UnknownFaceError,
-    UnknownGalleryError,
     UnknownSubjectError,
 )
-from service.galleries import redis_copies, redis_lifecycle, redis_notes, redis_scripts
+from service.galleries import redis_copies, redis_lifecycle, redis_notes, redis_scripts, redis_search
 from service.galleries.base import (
     EVERYWHERE,
     Claim,
@@ -29,11 +27,9 @@ from service.galleries.base import (
     SubjectRecord,
     Where,
 )
-from service.galleries.redis_commands import CommandRefusedError, RedisCommands, refusals_in_our_words
-from service.galleries.redis_connection import RedisConnection
-from service.galleries.redis_index import complete_index
+from service.galleries.redis_cluster_connection import connect
+from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
 from service.galleries.redis_records import key_of, read_originals, read_record, record_fields, upsert_arguments
-from service.galleries.redis_search import Search, search
 
 TIMEOUT_MS = 10_000
 
@@ -74,11 +70,11 @@ class RedisGalleries:
 
     @classmethod
     async def open(cls, url: str, *, faces_max: int, galleries_max: int, timeout_ms: int = TIMEOUT_MS) -> Self:
-        """A store on the Redis at `url`; one that cannot be reached yet is simply not ready.
+        """A store on the Redis at `url`, or the cluster; one that cannot be reached yet is simply not ready.
 
         `faces_max` bounds one gallery, `galleries_max` the store, `timeout_ms` each operation.
         """
-        store = cls(RedisConnection.open(url, timeout_ms / 1000), faces_max=faces_max, galleries_max=galleries_max)
+        store = cls(connect(url, timeout_ms / 1000), faces_max=faces_max, galleries_max=galleries_max)
         await store.ready()
         return store
 
@@ -159,20 +155,7 @@ class RedisGalleries:
         where: Where = EVERYWHERE,
     ) -> Found:
         """The top_k of each probe [N, d] in the copy of their space."""
-        record = await redis_lifecycle.find(self._redis, gallery)
-        copy = record.copy_in(space)
-        if copy is None:
-            raise GallerySpaceMismatchError(f"the gallery holds no copy in the feature space {space.id}")
-        try:
-            await complete_index(self._redis, record, copy)
-            return await search(self._redis, Search(record, copy, top_k, ranking, where), probes)
-        except CommandRefusedError:
-            now = await redis_lifecycle.find(self._redis, gallery)
-            if now.incarnation != record.incarnation:
-                raise UnknownGalleryError("no such gallery") from None
-            if not record.shares_copy(now, copy):
-                raise GallerySpaceMismatchError(f"the copy in the feature space {space.id} was dropped") from None
-            raise
+        return await redis_search.search(self._redis, gallery, space, probes, top_k, ranking, where)
 
     @_bounded
     async def originals(self, gallery: str, after: str | None, limit: int) -> Sequence[Original]:

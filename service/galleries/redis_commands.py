@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
-from redis.exceptions import ClusterError, RedisError, ResponseError
+from redis.exceptions import AskError, ClusterError, MovedError, RedisError, ResponseError
 
 from service.errors import (
     CopiesChangedError,
@@ -24,6 +24,8 @@ from service.errors import (
 CONNECTIONS_MAX = 16  # to one server
 EXCHANGE_TIMEOUT_S = 10.0
 PIPELINE_MAX = 64
+
+MOVED = "MOVED"  # the code of a refusal by a server of a cluster that is not the one to ask
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +110,9 @@ async def within(timeout_s: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(timeout_s):
             yield
-    except ClusterError as error:
+    except MovedError as error:
+        raise CommandRefusedError(MOVED) from error
+    except (ClusterError, AskError) as error:
         logger.warning("the Redis cluster does not serve: %s", type(error).__name__)
         raise GalleryUnavailableError("the gallery store cannot be reached") from error
     except ResponseError as error:

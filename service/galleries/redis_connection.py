@@ -8,6 +8,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from service.errors import GalleryUnavailableError
 from service.galleries.redis_commands import (
     CONNECTIONS_MAX,
     EXCHANGE_TIMEOUT_S,
@@ -17,6 +18,8 @@ from service.galleries.redis_commands import (
     within,
 )
 
+REPLICA_TIMEOUT_MS = 2000
+
 
 class RedisConnection:
     """Commands to one Redis, as `RedisCommands` describes.
@@ -24,13 +27,15 @@ class RedisConnection:
     A pooled connection that has died meanwhile is made anew before anything is sent.
     """
 
-    def __init__(self, redis: Redis, timeout_s: float) -> None:
+    def __init__(self, redis: Redis, timeout_s: float, replicas: int = 0) -> None:
+        """`replicas`: how many have to confirm a change before it is answered."""
         self._redis = redis
+        self._replicas = replicas
         self._timeout_s = timeout_s
         self._exchange_timeout_s = min(EXCHANGE_TIMEOUT_S, timeout_s)
 
     @classmethod
-    def open(cls, url: str, timeout_s: float = EXCHANGE_TIMEOUT_S) -> Self:
+    def open(cls, url: str, timeout_s: float = EXCHANGE_TIMEOUT_S, replicas: int = 0) -> Self:
         """Prepare connections to `url`; the first is made at first use.
 
         `timeout_s` bounds an operation and, as 10 s do, each exchange: a connection, a command and its answer.
@@ -45,7 +50,7 @@ class RedisConnection:
             socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
         )
-        return cls(Redis(connection_pool=pool), timeout_s)
+        return cls(Redis(connection_pool=pool), timeout_s, replicas)
 
     async def command(self, *command: Argument) -> Any:  # noqa: ANN401 - the command decides
         """The answer to one command. Raises CommandRefusedError."""
@@ -69,7 +74,18 @@ class RedisConnection:
 
     async def change(self, script: str, key: str, *arguments: Argument) -> Any:  # noqa: ANN401
         """The answer of a Lua script, which Redis runs alone."""
-        return await self.command("EVAL", script, 1, key, *arguments)
+        if not self._replicas:
+            return await self.command("EVAL", script, 1, key, *arguments)
+        pipeline = self._redis.pipeline(transaction=False)  # one connection: WAIT is for what came over its own
+        pipeline.execute_command("EVAL", script, 1, key, *arguments)
+        pipeline.execute_command("WAIT", self._replicas, min(REPLICA_TIMEOUT_MS, int(self._exchange_timeout_s * 500)))
+        async with within(self._exchange_timeout_s):
+            answer, confirmed = await pipeline.execute(raise_on_error=False)
+            if isinstance(answer, Exception):
+                raise answer
+        if not isinstance(confirmed, int) or confirmed < self._replicas:
+            raise GalleryUnavailableError("no replica has confirmed the change")
+        return answer
 
     async def everywhere(self, *command: Argument) -> list[Any]:
         """The answer of the one server."""

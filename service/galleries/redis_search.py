@@ -7,9 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.spaces import FeatureSpace
 from contract.vectors import Features
+from service.errors import GallerySpaceMismatchError, UnknownGalleryError
 from service.galleries.base import EVERYWHERE, Found, Match, Ranking, Where
-from service.galleries.redis_commands import Argument, Command, RedisCommands
+from service.galleries.redis_commands import Argument, Command, CommandRefusedError, RedisCommands
+from service.galleries.redis_index import complete_index
+from service.galleries.redis_lifecycle import find
 from service.galleries.redis_records import HALF, GalleryRecord, HeldCopy, half_precision, split_tags
 
 SPARE_CANDIDATES = 16  # beyond top_k: half precision may rank near-equals otherwise than their rescored similarity
@@ -36,8 +40,33 @@ class Search(NamedTuple):
         return self.top_k + SPARE_CANDIDATES
 
 
-async def search(redis: RedisCommands, what: Search, probes: Features) -> Found:
-    """The top_k of each probe [N, d]. Raises CommandRefusedError where the copy went meanwhile."""
+async def search(
+    redis: RedisCommands,
+    gallery: str,
+    space: FeatureSpace,
+    probes: Features,
+    top_k: int,
+    ranking: Ranking,
+    where: Where,
+) -> Found:
+    """The top_k of each probe [N, d] in the copy of their space, whose index is completed where it is not."""
+    record = await find(redis, gallery)
+    copy = record.copy_in(space)
+    if copy is None:
+        raise GallerySpaceMismatchError(f"the gallery holds no copy in the feature space {space.id}")
+    try:
+        await complete_index(redis, record, copy)
+        return await _search(redis, Search(record, copy, top_k, ranking, where), probes)
+    except CommandRefusedError:
+        now = await find(redis, gallery)
+        if now.incarnation != record.incarnation:
+            raise UnknownGalleryError("no such gallery") from None
+        if not record.shares_copy(now, copy):
+            raise GallerySpaceMismatchError(f"the copy in the feature space {space.id} was dropped") from None
+        raise
+
+
+async def _search(redis: RedisCommands, what: Search, probes: Features) -> Found:
     searched = await _count(redis, what)
     if searched == 0:
         return Found([[] for _ in probes], 0)
