@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from deploy.gateway import GatewayServer
+from deploy.redis.cluster import RedisClusterServers
 from deploy.redis.start import RedisServer
 from deploy.triton.start import TritonServer
 from tests.integration.gallery_stores import LocalStores, RedisStores, Stores
@@ -21,11 +22,23 @@ def redis_server() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(params=["local", "redis"])
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisClusterServers]:
+    """A cluster that no test breaks; `stores` empties it."""
+    with RedisClusterServers() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["local", "redis", "redis-cluster"])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     """An empty gallery store of each kind that can be opened again and again."""
     if request.param == "local":
         yield LocalStores(tmp_path / "galleries")
+        return
+    if request.param == "redis-cluster":
+        cluster: RedisClusterServers = request.getfixturevalue("redis_cluster")
+        cluster.empty()
+        yield RedisStores(cluster)
         return
     with RedisServer() as server:
         yield RedisStores(server)

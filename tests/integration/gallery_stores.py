@@ -11,6 +11,7 @@ import redis
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
+from deploy.redis.cluster import RedisClusterServers
 from deploy.redis.start import RedisServer
 from service.galleries.base import Copy, Face, GalleryInfo, GalleryStore, Rendition
 from service.galleries.local import LocalGalleries
@@ -42,9 +43,9 @@ class LocalStores:
 
 @dataclass(frozen=True, slots=True)
 class RedisStores:
-    """Opens the Redis store on one Redis, again and again."""
+    """Opens the Redis store on one Redis or a cluster, again and again."""
 
-    server: RedisServer
+    server: RedisServer | RedisClusterServers
     tolerance: float = 1e-3
 
     @asynccontextmanager

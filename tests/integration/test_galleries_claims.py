@@ -1,17 +1,14 @@
 """What every gallery store promises of claims and of what fills them, asked of each."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deploy.redis.start import RedisServer
 from service.errors import CopiesChangedError, UnknownFaceError
 from service.galleries.base import Claim, Face, HeldRendition, Rendition
 from tests.integration.gallery_copies import LONG_MS, TRANSLATOR, complete, copies, enrolled, ids, translate, translated
-from tests.integration.gallery_stores import OTHER_SPACE, SPACE, LocalStores, RedisStores, Stores, unit_features
+from tests.integration.gallery_stores import OTHER_SPACE, SPACE, Stores, unit_features
 
 PATIENCE_S = 60
 pytestmark = pytest.mark.anyio
@@ -20,16 +17,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(params=["local", "redis"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    """An empty store that can be opened again and again."""
-    if request.param == "local":
-        yield LocalStores(tmp_path / "galleries")
-        return
-    with RedisServer() as server:
-        yield RedisStores(server)
 
 
 async def test_claims_walk_all_missing_faces_in_order_and_none_twice(stores: Stores) -> None:

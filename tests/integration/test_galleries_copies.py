@@ -1,12 +1,8 @@
 """What every gallery store promises of copies, asked of each."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from deploy.redis.start import RedisServer
 from service.errors import (
     CopiesChangedError,
     CopyExistsError,
@@ -29,8 +25,6 @@ from tests.integration.gallery_copies import (
 from tests.integration.gallery_stores import (
     OTHER_SPACE,
     SPACE,
-    LocalStores,
-    RedisStores,
     Stores,
 )
 
@@ -40,16 +34,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(params=["local", "redis"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    """An empty store that can be opened again and again."""
-    if request.param == "local":
-        yield LocalStores(tmp_path / "galleries")
-        return
-    with RedisServer() as server:
-        yield RedisStores(server)
 
 
 async def test_a_second_copy_begins_empty_beside_the_one_that_serves(stores: Stores) -> None:

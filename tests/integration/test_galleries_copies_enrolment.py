@@ -1,13 +1,9 @@
 """What every gallery store promises of enrolment into copies and out of them, asked of each."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from contract.spaces import FeatureSpace
-from deploy.redis.start import RedisServer
 from service.errors import (
     CopiesChangedError,
     UnknownFaceError,
@@ -26,8 +22,6 @@ from tests.integration.gallery_copies import (
 from tests.integration.gallery_stores import (
     OTHER_SPACE,
     SPACE,
-    LocalStores,
-    RedisStores,
     Stores,
     faces_of,
     unit_features,
@@ -39,16 +33,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(params=["local", "redis"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    """An empty store that can be opened again and again."""
-    if request.param == "local":
-        yield LocalStores(tmp_path / "galleries")
-        return
-    with RedisServer() as server:
-        yield RedisStores(server)
 
 
 async def test_enrolment_goes_into_every_copy_for_which_something_is_given(stores: Stores) -> None:

@@ -1,14 +1,11 @@
 """What every gallery store promises of notes and counts, asked of each."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from deploy.redis.start import RedisServer
 from service.errors import GalleryLimitError
-from tests.integration.gallery_stores import LocalStores, RedisStores, Stores
+from tests.integration.gallery_stores import Stores
 
 pytestmark = pytest.mark.anyio
 
@@ -16,16 +13,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(params=["local", "redis"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    """An empty store that can be opened again and again."""
-    if request.param == "local":
-        yield LocalStores(tmp_path / "galleries")
-        return
-    with RedisServer() as server:
-        yield RedisStores(server)
 
 
 async def test_a_note_is_kept_only_over_what_its_writer_knew(stores: Stores) -> None:
