@@ -34,11 +34,11 @@ async def translate(store: GalleryStore, claim: Claim, space: FeatureSpace = OTH
     return await store.fill("staff", claim, [translated(features, space)])
 
 
-async def complete(store: GalleryStore, limit: int = 100, space: FeatureSpace = OTHER_SPACE) -> int:
+async def complete(store: GalleryStore, limit: int = 100, lease_ms: int = LONG_MS) -> int:
     """Fill all of a copy that is missing; returns how many faces were written."""
     written = 0
-    while claim := await store.claim("staff", space, limit, LONG_MS):
-        written += await translate(store, claim, space)
+    while claim := await store.claim("staff", OTHER_SPACE, limit, lease_ms):
+        written += await translate(store, claim)
     return written
 
 
