@@ -56,7 +56,10 @@ class Settings(BaseSettings):
 
     gallery_store: StoreKind = Field(StoreKind.LOCAL, description="`local` (embedded, on disk) or `redis`.")
     gallery_dir: Path = Field(Path("galleries"), description="Folder of the local store.")
-    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis; may hold a password.")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis, or a cluster as `redis+cluster://host:port,host:port`; may hold a password.",
+    )
     galleries_max: int = Field(1000, ge=1, le=100_000, description="Galleries in the store.")
     faces_max: int = Field(2_000_000, ge=1, le=100_000_000, description="Faces in one gallery.")
     top_k_max: int = Field(100, ge=1, le=1000, description="Matches a probe may ask for.")
