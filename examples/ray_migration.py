@@ -43,7 +43,7 @@ def main(
     model_repository: Annotated[Path, typer.Option(help="Folder of translators.")],
     feature_column: Annotated[str, typer.Option(help="Column to translate.")] = FEATURE,
     target_column: Annotated[str, typer.Option(help="Column that takes its place.")] = FEATURE,
-    actors: Annotated[int, typer.Option(min=1, help="Translators at once, over all nodes.")] = 2,
+    actors: Annotated[int, typer.Option(min=0, help="Translators at once; 0: one for each CPU but one.")] = 0,
 ) -> None:
     """Translate a folder of Parquet files on all nodes of a Ray cluster, or on this machine."""
     version_folder = find_version(model_repository.resolve(), source, target)  # verified before any actor starts
@@ -54,7 +54,7 @@ def main(
         fn_constructor_args=(version_folder, feature_column, target_column),
         batch_format="pyarrow",
         batch_size=BATCH_ROWS,
-        concurrency=actors,
+        concurrency=actors or max(1, int(ray.cluster_resources()["CPU"]) - 1),  # one is left for reading and writing
     )
     translated.write_parquet(str(out.resolve()))
 
