@@ -21,13 +21,15 @@ GatewayError
  │   ├─ DuplicateFaceError         the face is enrolled under another subject
  │   ├─ CopiesChangedError         a gallery's copies are not those the caller knew
  │   ├─ CopyExistsError, CopyServesError, CopyIncompleteError
+ │   ├─ GalleryTooSmallError       too few faces for an approximate search
  │   └─ MigrationStateError        the migration is not at the point this asks for
  ├─ EngineError
  │   ├─ EngineOverloadedError, EngineTimeoutError, EngineUnavailableError
  │   └─ EngineFailedError          the engine answered with an error or with something that is no feature
  ├─ OverloadedError            the gateway's own bound on work in flight
  ├─ DeadlineExceededError      the request's deadline passed
- └─ GalleryUnavailableError    the store cannot be reached
+ ├─ GalleryUnavailableError    the store cannot be reached
+ └─ StillBuildingError         an approximate search is not built yet
 
 CatalogError (start-up and reload only, never an answer to a client)
 """
@@ -147,6 +149,10 @@ class CopyIncompleteError(ConflictError):
     """A copy in which a face is missing cannot serve."""
 
 
+class GalleryTooSmallError(ConflictError):
+    """The gallery holds too few faces for an approximate search."""
+
+
 class MigrationStateError(ConflictError):
     """The migration is not at the point where this can be done."""
 
@@ -181,6 +187,10 @@ class DeadlineExceededError(GatewayError):
 
 class GalleryUnavailableError(GatewayError):
     """The gallery store cannot be reached."""
+
+
+class StillBuildingError(GatewayError):
+    """What was asked for is being built, and goes on being built."""
 
 
 class CatalogError(Exception):

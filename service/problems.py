@@ -48,6 +48,7 @@ TABLE: Final[Mapping[type[errors.GatewayError], Kind]] = {
     errors.CopyExistsError: Kind(409, "copy-exists", "The gallery has this copy, or two, already"),
     errors.CopyServesError: Kind(409, "copy-serves", "The copy serves searches"),
     errors.CopyIncompleteError: Kind(409, "copy-incomplete", "The copy lacks faces"),
+    errors.GalleryTooSmallError: Kind(409, "gallery-too-small", "The gallery holds too few faces for this"),
     errors.MigrationStateError: Kind(409, "migration-state", "The migration is not at this point"),
     errors.EngineError: Kind(502, "engine-failed", "The engine failed"),
     errors.EngineOverloadedError: Kind(503, "engine-overloaded", "The engine's queue is full"),
@@ -56,6 +57,7 @@ TABLE: Final[Mapping[type[errors.GatewayError], Kind]] = {
     errors.OverloadedError: Kind(503, "overloaded", "The gateway is overloaded"),
     errors.DeadlineExceededError: Kind(504, "deadline-exceeded", "The request took too long"),
     errors.GalleryUnavailableError: Kind(503, "gallery-unavailable", "The gallery store cannot be reached"),
+    errors.StillBuildingError: Kind(503, "still-building", "It is still being built"),
     errors.GatewayError: Kind(500, "internal", "The gateway failed"),
 }
 RETRY_AFTER_S: Final = 1

@@ -83,11 +83,27 @@ class SubjectRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Approximation:
+    """How much an approximate search of a copy finds, measured against the exact one when it was built.
+
+    `recall_at_k`: of the k faces most similar to each of `probes` faces of the copy's own, itself left out, the share
+    that was found. `built_at_ms` counts from 1970 in UTC; `faces` are those the copy held then.
+    """
+
+    built_at_ms: int
+    faces: int
+    probes: int
+    recall_at_1: float
+    recall_at_10: float
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
-    """A gallery's faces in one feature space, and how many of them it holds."""
+    """A gallery's faces in one feature space, and how many of them it holds; its approximate search, if it has one."""
 
     space: FeatureSpace
     faces: int
+    approximation: Approximation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +151,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The matches of each probe, and how many faces each was compared with."""
+    """The matches of each probe among `searched` faces; `exact` if it was compared with every one of them."""
 
     matches: list[list[Match]]
     searched: int
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +167,9 @@ class Claim:
 
 
 class GalleryStore(Protocol):
-    """Named galleries. Search is exact. A returned write survives kill -9. Every method: GalleryUnavailableError.
+    """Named galleries. Search is exact unless a copy has an approximation and the caller allows for it.
+
+    A returned write survives kill -9. Every method: GalleryUnavailableError.
 
     A face is one record with its original; it has a feature in each copy, native or translated. Whatever changes a face
     changes record and all copies at once, so a deleted face comes back in none of them.
@@ -225,8 +244,32 @@ class GalleryStore(Protocol):
         *,
         ranking: Ranking = Ranking.FACES,
         where: Where = EVERYWHERE,
+        exact: bool = True,
     ) -> Found:
         """For each unit-length probe [N, d] of `space` the top_k of that copy, most similar first; ties by face_id.
+
+        `exact` False allows for the copy's approximation, if it has one. A filter, and subjects by their mean, are
+        exact all the same.
+
+        Raises:
+            UnknownGalleryError.
+            GallerySpaceMismatchError: no copy is in this space.
+        """
+        ...
+
+    async def approximate(self, gallery: str, space: FeatureSpace) -> Approximation:
+        """Build and measure an approximate search of a copy, which lasts as long as the copy. Idempotent.
+
+        Raises:
+            UnknownGalleryError.
+            GallerySpaceMismatchError: no copy is in this space.
+            GalleryTooSmallError: it holds too few faces.
+            StillBuildingError: it takes longer than a caller waits. It goes on, and the next call joins it.
+        """
+        ...
+
+    async def exactly(self, gallery: str, space: FeatureSpace) -> None:
+        """Remove a copy's approximate search, or give up building it. Idempotent.
 
         Raises:
             UnknownGalleryError.
