@@ -4,19 +4,15 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar, TypeVarTuple
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.errors import (
-    GalleryLimitError,
-    GallerySpaceMismatchError,
-    UnknownGalleryError,
-)
+from service.errors import UnknownGalleryError
 from service.galleries.base import (
     EVERYWHERE,
+    Approximation,
     Claim,
     Face,
     FaceRecord,
@@ -28,11 +24,14 @@ from service.galleries.base import (
     SubjectRecord,
     Where,
 )
-from service.galleries.embedded import copies, copy_records, enrolment, face_records, note_records
+from service.galleries.builds import Builds
+from service.galleries.embedded import approximations, copies, copy_records, enrolment, face_records, note_records
 from service.galleries.embedded.claims import Clock
 from service.galleries.embedded.database import erase_deleted
 from service.galleries.embedded.directory import OpenDirectory, open_directory
-from service.galleries.embedded.memory import SEARCHES, MemoryGallery
+from service.galleries.embedded.memory import MemoryGallery
+from service.galleries.embedded.searching import search_in_steps
+from service.galleries.embedded.sketching import sketch
 from service.galleries.embedded.threads import Threads
 
 Arguments = TypeVarTuple("Arguments")
@@ -40,7 +39,7 @@ R = TypeVar("R")
 
 
 class LocalGalleries:
-    """Exact search over galleries that fit in memory: 4 d bytes a face and copy and about 60 (see `GalleryStore`).
+    """Search of galleries that fit in memory: 4 d bytes a face and copy and about 60 (see `GalleryStore`).
 
     A write is committed to disk, then shown to searches, then acknowledged. Whatever needs the disk runs one after the
     other in one thread, searches in two; what waits for a thread is bounded by the gateway's requests in flight.
@@ -57,6 +56,7 @@ class LocalGalleries:
         self._galleries_max = galleries_max
         self._clock = clock
         self._threads = Threads()
+        self._builds = Builds()
 
     @classmethod
     def open(cls, directory: Path, *, faces_max: int, galleries_max: int, clock: Clock = time.monotonic) -> Self:
@@ -74,8 +74,7 @@ class LocalGalleries:
 
     async def info(self, gallery: str) -> GalleryInfo:
         """Describe a gallery."""
-        info = self._infos.get(gallery)
-        if info is None:
+        if (info := self._infos.get(gallery)) is None:
             raise UnknownGalleryError("no such gallery")
         return info
 
@@ -122,16 +121,27 @@ class LocalGalleries:
         *,
         ranking: Ranking = Ranking.FACES,
         where: Where = EVERYWHERE,
+        exact: bool = True,
     ) -> Found:
-        """The top_k of each probe [N, d]. One scan at a time, so that giving up ends it, and writes get in."""
-        found, parts = self._find(gallery), []
-        _, probes_max = SEARCHES[ranking]
-        for start in range(0, max(1, len(probes)), probes_max):
-            some = probes[start : start + probes_max]
-            parts.append(
-                await self._threads.read(found.lock, partial(found.search, space, some, top_k, ranking, where))
-            )
-        return Found([matches for part in parts for matches in part.matches], parts[-1].searched)
+        """The top_k of each probe [N, d] in the copy of their space."""
+        return await search_in_steps(self._threads, self._find(gallery), space, probes, top_k, ranking, where, exact)
+
+    async def approximate(self, gallery: str, space: FeatureSpace) -> Approximation:
+        """Sketch a copy and measure what is found by it."""
+        found = self._find(gallery)
+        copy = found.searched(space)
+        if copy.approximation is not None:
+            return copy.approximation
+
+        async def build() -> Approximation:
+            return await self._change(gallery, approximations.keep, copy, await sketch(self._threads, found, copy))
+
+        return await self._builds.join((gallery, space), build)
+
+    async def exactly(self, gallery: str, space: FeatureSpace) -> None:
+        """Forget a copy's sketch, or give up making it."""
+        await self._builds.give_up((gallery, space))
+        await self._change(gallery, approximations.forget, space)
 
     async def originals(self, gallery: str, after: str | None, limit: int) -> Sequence[Original]:
         """The next faces by face_id, at most `limit`."""
@@ -191,10 +201,10 @@ class LocalGalleries:
 
     async def close(self) -> None:
         """Finish what is under way and release the directory."""
-        if self._threads.closed:
-            return
-        self._threads.closed = True
-        await asyncio.to_thread(self._shut_down)
+        if not self._threads.closed:
+            self._threads.closed = True
+            await self._builds.close()
+            await asyncio.to_thread(self._shut_down)
 
     def _shut_down(self) -> None:
         self._threads.finish()
@@ -228,16 +238,9 @@ class LocalGalleries:
     # What follows runs in the writer thread.
 
     def _create(self, name: str, space: FeatureSpace) -> bool:
-        existing = self._galleries.get(name)
-        if existing is not None:
-            if existing.serving != space:
-                raise GallerySpaceMismatchError(f"the gallery serves the feature space {existing.serving.id}")
-            return False
-        if len(self._galleries) >= self._galleries_max:
-            raise GalleryLimitError(f"at most {self._galleries_max} galleries can be held")
-        gallery = copies.create(self._database, name, space, self._clock)
-        self._galleries[name], self._infos[name] = gallery, gallery.info()
-        return True
+        new = copies.create_once(self._database, self._galleries, name, space, self._galleries_max, self._clock)
+        self._infos[name] = self._galleries[name].info()
+        return new
 
     def _drop(self, name: str) -> None:
         gallery = self._find(name)

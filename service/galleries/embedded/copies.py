@@ -6,7 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from contract.spaces import FeatureSpace
-from service.errors import CopiesChangedError, CopyExistsError, CopyIncompleteError, CopyServesError
+from service.errors import (
+    CopiesChangedError,
+    CopyExistsError,
+    CopyIncompleteError,
+    CopyServesError,
+    GalleryLimitError,
+    GallerySpaceMismatchError,
+)
 from service.galleries.base import Claim, Rendition
 from service.galleries.embedded import copy_records
 from service.galleries.embedded.claims import Claims, Clock
@@ -21,6 +28,29 @@ def create(connection: sqlite3.Connection, name: str, space: FeatureSpace, clock
     """Create a gallery with one empty copy."""
     key, copy_keys = copy_records.create_gallery(connection, name, space)
     return MemoryGallery(name, key, space, {space: empty_copy(copy_keys, space, clock)})
+
+
+def create_once(
+    connection: sqlite3.Connection,
+    galleries: dict[str, MemoryGallery],
+    name: str,
+    space: FeatureSpace,
+    galleries_max: int,
+    clock: Clock,
+) -> bool:
+    """Add a gallery to those there are; False if there is one that serves this space.
+
+    Raises:
+        GallerySpaceMismatchError, GalleryLimitError.
+    """
+    if name in galleries:
+        if galleries[name].serving != space:
+            raise GallerySpaceMismatchError(f"the gallery serves the feature space {galleries[name].serving.id}")
+        return False
+    if len(galleries) >= galleries_max:
+        raise GalleryLimitError(f"at most {galleries_max} galleries can be held")
+    galleries[name] = create(connection, name, space, clock)
+    return True
 
 
 def add(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace, clock: Clock) -> None:

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from contract.vectors import unpack_float32
+from service.galleries.embedded.approximations import read_approximations
 from service.galleries.embedded.claims import Clock
 from service.galleries.embedded.copies import empty_copy
 from service.galleries.embedded.copy_records import CopyKeys, erase_copy
@@ -31,6 +32,10 @@ def load(connection: sqlite3.Connection, clock: Clock) -> dict[str, MemoryGaller
     for key, gallery_key, space_key in connection.execute("SELECT key, gallery, space FROM copies"):
         copies[key] = empty_copy(CopyKeys(key, space_key), spaces[space_key], clock)
         galleries[gallery_key].copies[spaces[space_key]] = copies[key]
+    for key, packed, approximation in read_approximations(connection):
+        features = copies[key].features
+        features.keep_sketch(unpack_float32(packed, features.dim))
+        copies[key].approximation = approximation
     _load_subjects(connection, galleries)
     _load_faces(connection, galleries)
     _load_features(connection, copies)

@@ -16,6 +16,7 @@ LOWEST = float(np.finfo(np.float32).min)  # above -inf, which stands for slots t
 
 Similarities = NDArray[np.float32]
 Ranked = tuple[float, str, int]  # (-similarity, face_id, slot): sorts by similarity, ties by face_id
+BestOf = Callable[[Roster, list[Ranked], int], list[Ranked]]
 
 
 def rounding(dim: int) -> float:
@@ -35,20 +36,26 @@ def match_of(roster: Roster, ranked: Ranked) -> Match:
 
 def nearest_faces(copy: FeatureBlocks, roster: Roster, probes: Features, top_k: int, where: Where) -> Found:
     """The top_k faces of each probe [N, d], N ≤ 64."""
-    return _scan(copy, roster, probes, where, lambda ranked: sorted(ranked)[:top_k], top_k, subjects=False)
+    return _scan(copy, roster, probes, where, best_faces, top_k, subjects=False)
 
 
 def nearest_subjects(copy: FeatureBlocks, roster: Roster, probes: Features, top_k: int, where: Where) -> Found:
     """The top_k subjects of each probe [N, d], N ≤ 64, by the best face of each."""
+    return _scan(copy, roster, probes, where, best_subjects, top_k, subjects=True)
 
-    def best_of_each(ranked: list[Ranked]) -> list[Ranked]:
-        best: dict[int, Ranked] = {}
-        subjects = roster.subjects_of(np.array([slot for _, _, slot in ranked], np.int64)).tolist()
-        for subject, face in sorted(zip(subjects, ranked, strict=True), key=lambda pair: pair[1]):
-            best.setdefault(subject, face)
-        return list(best.values())[:top_k]
 
-    return _scan(copy, roster, probes, where, best_of_each, top_k, subjects=True)
+def best_faces(_: Roster, ranked: list[Ranked], top_k: int) -> list[Ranked]:
+    """The top_k of these faces, in order."""
+    return sorted(ranked)[:top_k]
+
+
+def best_subjects(roster: Roster, ranked: list[Ranked], top_k: int) -> list[Ranked]:
+    """The best face of each of the top_k subjects of these faces, in order."""
+    best: dict[int, Ranked] = {}
+    subjects = roster.subjects_of(np.array([slot for _, _, slot in ranked], np.int64)).tolist()
+    for subject, face in sorted(zip(subjects, ranked, strict=True), key=lambda pair: pair[1]):
+        best.setdefault(subject, face)
+    return list(best.values())[:top_k]
 
 
 def part_similarities(probes: Features, part: Part) -> Similarities:
@@ -64,7 +71,7 @@ def _scan(
     roster: Roster,
     probes: Features,
     where: Where,
-    best_of: Callable[[list[Ranked]], list[Ranked]],
+    best_of: BestOf,
     top_k: int,
     *,
     subjects: bool,
@@ -87,7 +94,7 @@ def _scan(
                 slots = slots[_candidates(row[slots - part.first], groups, top_k, 2 * margin)]
             exact = -copy.similarities(probes[probe], slots)
             ids = [roster.face_id(slot) for slot in slots.tolist()]
-            best[probe] = best_of([*best[probe], *zip(exact.tolist(), ids, slots.tolist(), strict=True)])
+            best[probe] = best_of(roster, [*best[probe], *zip(exact.tolist(), ids, slots.tolist(), strict=True)], top_k)
             if len(best[probe]) == top_k:
                 floors[probe] = -best[probe][-1][0] - margin
     return Found([[match_of(roster, ranked) for ranked in faces] for faces in best], searched)

@@ -17,6 +17,16 @@ CREATE TABLE copies (
     space INTEGER NOT NULL REFERENCES spaces (key),
     dropped INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+-- The sketch of a copy that has one, and what it found when it was built.
+CREATE TABLE approximations (
+    copy INTEGER PRIMARY KEY REFERENCES copies (key) ON DELETE CASCADE,
+    basis BLOB NOT NULL, -- [k, dim] little-endian float32
+    built_at_ms INTEGER NOT NULL,
+    faces INTEGER NOT NULL,
+    probes INTEGER NOT NULL,
+    recall_at_1 REAL NOT NULL,
+    recall_at_10 REAL NOT NULL
+) STRICT;
 CREATE TABLE subjects (
     number INTEGER PRIMARY KEY,
     gallery INTEGER NOT NULL REFERENCES galleries (key) ON DELETE CASCADE,
