@@ -1,21 +1,25 @@
-"""The shared gallery store: Redis with its Query Engine, FLAT FLOAT16, exact. Several gateways may use one Redis."""
+"""The shared gallery store: Redis with its Query Engine, FLAT FLOAT16. Several gateways may use one Redis."""
 
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.errors import (
-    GalleryLimitError,
-    GalleryUnavailableError,
-    UnknownFaceError,
-    UnknownSubjectError,
+from service.errors import GalleryUnavailableError
+from service.galleries import (
+    redis_approximation,
+    redis_copies,
+    redis_faces,
+    redis_lifecycle,
+    redis_notes,
+    redis_scripts,
+    redis_search,
 )
-from service.galleries import redis_copies, redis_lifecycle, redis_notes, redis_scripts, redis_search
 from service.galleries.base import (
     EVERYWHERE,
+    Approximation,
     Claim,
     Face,
     FaceRecord,
@@ -27,9 +31,10 @@ from service.galleries.base import (
     SubjectRecord,
     Where,
 )
+from service.galleries.builds import Builds
 from service.galleries.redis_cluster_connection import connect
 from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
-from service.galleries.redis_records import key_of, read_originals, read_record, record_fields, upsert_arguments
+from service.galleries.redis_records import key_of, read_originals
 
 TIMEOUT_MS = 10_000
 
@@ -67,6 +72,7 @@ class RedisGalleries:
         self._faces_max = faces_max
         self._galleries_max = galleries_max
         self._examined = False
+        self._builds = Builds()
 
     @classmethod
     async def open(cls, url: str, *, faces_max: int, galleries_max: int, timeout_ms: int = TIMEOUT_MS) -> Self:
@@ -103,30 +109,17 @@ class RedisGalleries:
         self, gallery: str, faces: Sequence[Face], original: Rendition, translated: Sequence[Rendition] = ()
     ) -> int:
         """Enrol or replace faces, all or none; returns how many were new."""
-        arguments = upsert_arguments(faces, original, translated)
-        new = int(await self._redis.change(redis_scripts.UPSERT, key_of(gallery), self._faces_max, *arguments))
-        if new < 0:
-            raise GalleryLimitError(f"a gallery holds at most {self._faces_max} faces")
-        return new
+        return await redis_faces.upsert(self._redis, gallery, faces, original, translated, self._faces_max)
 
     @_bounded
     async def get(self, gallery: str, face_id: str) -> FaceRecord:
         """Read one face."""
-        record = await redis_lifecycle.find(self._redis, gallery)
-        fields = await self._redis.command("HMGET", record.face_key(face_id), *record_fields(record))
-        if fields[0] is None:
-            raise UnknownFaceError("no such face in the gallery")
-        return read_record(record, face_id, fields)
+        return await redis_faces.read_face(self._redis, gallery, face_id)
 
     @_bounded
     async def subject(self, gallery: str, subject: str) -> SubjectRecord:
         """Read one subject."""
-        record = await redis_lifecycle.find(self._redis, gallery)
-        reads = [("SMEMBERS", record.subject_key(subject)), ("HGET", record.described_key, subject)]
-        face_ids, metadata = await self._redis.commands(reads)
-        if not face_ids:
-            raise UnknownSubjectError("no such subject in the gallery")
-        return SubjectRecord(subject, tuple(sorted(i.decode() for i in face_ids)), (metadata or b"{}").decode())
+        return await redis_faces.read_subject(self._redis, gallery, subject)
 
     @_bounded
     async def describe_subject(self, gallery: str, subject: str, metadata: str) -> None:
@@ -153,9 +146,25 @@ class RedisGalleries:
         *,
         ranking: Ranking = Ranking.FACES,
         where: Where = EVERYWHERE,
+        exact: bool = True,
     ) -> Found:
         """The top_k of each probe [N, d] in the copy of their space."""
-        return await redis_search.search(self._redis, gallery, space, probes, top_k, ranking, where)
+        return await redis_search.search(self._redis, gallery, space, probes, top_k, ranking, where, exact)
+
+    @_bounded
+    async def approximate(self, gallery: str, space: FeatureSpace) -> Approximation:
+        """Index a copy's neighbours beside its faces and measure what is found by them."""
+        approximation = await redis_approximation.find_approximation(self._redis, gallery, space)
+        if approximation is not None:
+            return approximation
+        build = partial(redis_approximation.build, self._redis, gallery, space)
+        return await self._builds.join((gallery, space), build)
+
+    @_bounded
+    async def exactly(self, gallery: str, space: FeatureSpace) -> None:
+        """Drop the index of a copy's neighbours, or give up building it."""
+        await self._builds.give_up((gallery, space))
+        await redis_approximation.remove(self._redis, gallery, space)
 
     @_bounded
     async def originals(self, gallery: str, after: str | None, limit: int) -> Sequence[Original]:
@@ -233,4 +242,5 @@ class RedisGalleries:
 
     async def close(self) -> None:
         """Close every connection. Writes need no flush."""
+        await self._builds.close()
         await self._redis.close()

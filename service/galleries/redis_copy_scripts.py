@@ -32,7 +32,7 @@ DROP_COPY = f"""{OPENING}{_FRESH_SECOND}
 local copy = copy_in(ARGV[1], ARGV[2])
 if not copy then return 0 end
 if copy == copies[1] then return redis.error_reply('COPYSERVES') end
-redis.call('HDEL', gallery, 'second', 'held:' .. copy.space)
+redis.call('HDEL', gallery, 'second', 'held:' .. copy.space, 'approximation:' .. copy.space)
 forget_claims()
 redis.call('HSET', gallery, 'dropped:' .. copy.space, copy.number .. ' ')
 return 1
@@ -69,6 +69,21 @@ if not copy or counted('held:' .. copy.space) ~= counted('faces') then return re
 redis.call('HSET', gallery, 'serving', copy.text, 'second', copies[1].text)
 forget_claims()
 return 1
+"""
+
+# ARGV: 1 the space, 2 its dim, 3 the copy's number, 4 what was measured of its approximate search.
+KEEP_APPROXIMATION = f"""{OPENING}
+local copy = copy_in(ARGV[1], ARGV[2])
+if not copy or copy.number ~= ARGV[3] then return redis.error_reply('COPIESCHANGED') end
+redis.call('HSET', gallery, 'approximation:' .. copy.space, ARGV[4])
+return 1
+"""
+
+# ARGV: 1 the space, 2 its dim, 3 the copy's number.
+FORGET_APPROXIMATION = f"""{OPENING}
+local copy = copy_in(ARGV[1], ARGV[2])
+if not copy or copy.number ~= ARGV[3] then return 0 end
+return redis.call('HDEL', gallery, 'approximation:' .. copy.space)
 """
 
 # ARGV: 1 the space, 2 its dim, 3 the most faces to lease, 4 the length of the lease in ms, 5 the most faces of a step.

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Self
 
@@ -10,7 +10,17 @@ import numpy as np
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
-from service.galleries.base import Claim, Copy, Face, FaceRecord, GalleryInfo, HeldRendition, Original, Rendition
+from service.galleries.base import (
+    Approximation,
+    Claim,
+    Copy,
+    Face,
+    FaceRecord,
+    GalleryInfo,
+    HeldRendition,
+    Original,
+    Rendition,
+)
 
 GALLERIES_KEY = "r3an:galleries"  # the names of all galleries, each with its incarnation
 NOTES_KEY = "r3an:notes"
@@ -30,6 +40,7 @@ class HeldCopy:
     number: int
     space: FeatureSpace
     faces: int
+    approximation: Approximation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,12 @@ class GalleryRecord:
             name,
             values["incarnation"],
             tuple(
-                HeldCopy(int(number), FeatureSpace(id=space, dim=int(dim)), int(values.get(f"held:{space}", 0)))
+                HeldCopy(
+                    int(number),
+                    FeatureSpace(id=space, dim=int(dim)),
+                    int(values.get(f"held:{space}", 0)),
+                    _approximation(values.get(f"approximation:{space}")),
+                )
                 for number, dim, space in copies
             ),
             faces=int(values.get("faces", 0)),
@@ -69,7 +85,7 @@ class GalleryRecord:
     @property
     def info(self) -> GalleryInfo:
         """The gallery as the store describes it."""
-        copies = tuple(Copy(copy.space, copy.faces) for copy in self.copies)
+        copies = tuple(Copy(copy.space, copy.faces, copy.approximation) for copy in self.copies)
         return GalleryInfo(self.name, self.copies[0].space, self.faces, self.subjects, copies)
 
     def copy_in(self, space: FeatureSpace) -> HeldCopy | None:
@@ -80,9 +96,14 @@ class GalleryRecord:
         """Whether this copy is in both records of a gallery, read at different times."""
         return self.incarnation == other.incarnation and copy.number in (held.number for held in other.copies)
 
-    def index(self, number: int) -> str:
+    def index(self, number: int, *, approximate: bool = False) -> str:
         """Name of a copy's index."""
-        return f"{self._base}:index:{number}"
+        return f"{self._base}:{'neighbours' if approximate else 'index'}:{number}"
+
+    @property
+    def faces_key(self) -> str:
+        """Key of the sorted set of all face ids."""
+        return f"{self._base}:faces"
 
     @property
     def described_key(self) -> str:
@@ -206,6 +227,18 @@ def read_originals(rows: Sequence[Sequence[bytes]]) -> list[Original]:
 @lru_cache(maxsize=64)
 def _space(space: str, dim: int) -> FeatureSpace:
     return FeatureSpace(id=space, dim=dim)
+
+
+def approximation_text(approximation: Approximation) -> str:
+    """How an approximation is kept: its fields with blanks between."""
+    return " ".join(str(value) for value in astuple(approximation))
+
+
+def _approximation(text: str | None) -> Approximation | None:
+    if text is None:
+        return None
+    built_at_ms, faces, probes, *recall = text.split(" ")
+    return Approximation(int(built_at_ms), int(faces), int(probes), *map(float, recall))
 
 
 def _with_prefix(values: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:

@@ -2,8 +2,9 @@
 
 KEYS[1] is the gallery, a hash: `incarnation`; `serving` and `second`, its copies, each as "number dim space";
 `revision`, the last one given; how many `faces` and `subjects` there are, `held:<space>` and `origin:<space>`;
-`dropped:<space>` for copies whose features still lie in the faces. All other keys begin with it and have its hash tag,
-so that they lie on its server. Whatever deletes does so first: a full Redis refuses a script that begins by adding.
+`dropped:<space>` for copies whose features still lie in the faces; `approximation:<space>`, what was measured of one.
+All other keys begin with it and have its hash tag, so that they lie on its server. Whatever deletes does so first: a
+full Redis refuses a script that begins by adding.
 
 Indexes are made apart: a cluster with a search coordinator refuses FT commands in scripts.
 """

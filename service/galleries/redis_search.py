@@ -1,6 +1,10 @@
-"""Exact search in a copy: Redis scans every face, and what it finds is rescored in float64 from the stored features."""
+"""Search in a copy: Redis scans every face, or follows a graph of neighbours where the caller allows for it.
+
+What it finds is rescored in float64 from the stored features.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,7 +16,7 @@ from contract.vectors import Features
 from service.errors import GallerySpaceMismatchError, UnknownGalleryError
 from service.galleries.base import EVERYWHERE, Found, Match, Ranking, Where
 from service.galleries.redis_commands import Argument, Command, CommandRefusedError, RedisCommands
-from service.galleries.redis_index import complete_index
+from service.galleries.redis_index import complete_index, is_complete
 from service.galleries.redis_lifecycle import find
 from service.galleries.redis_records import HALF, GalleryRecord, HeldCopy, half_precision, split_tags
 
@@ -31,8 +35,9 @@ class Search(NamedTuple):
     record: GalleryRecord
     copy: HeldCopy
     top_k: int
-    ranking: Ranking
-    where: Where
+    ranking: Ranking = Ranking.FACES
+    where: Where = EVERYWHERE
+    approximate: bool = False
 
     @property
     def candidates(self) -> int:
@@ -48,15 +53,20 @@ async def search(
     top_k: int,
     ranking: Ranking,
     where: Where,
+    exact: bool,
 ) -> Found:
     """The top_k of each probe [N, d] in the copy of their space, whose index is completed where it is not."""
     record = await find(redis, gallery)
     copy = record.copy_in(space)
     if copy is None:
         raise GallerySpaceMismatchError(f"the gallery holds no copy in the feature space {space.id}")
+    what = Search(record, copy, top_k, ranking, where)
     try:
         await complete_index(redis, record, copy)
-        return await _search(redis, Search(record, copy, top_k, ranking, where), probes)
+        if not exact and await _may_approximate(redis, what):
+            with suppress(CommandRefusedError):  # the approximation was removed meanwhile
+                return await search_index(redis, what._replace(approximate=True), probes)
+        return await search_index(redis, what, probes)
     except CommandRefusedError:
         now = await find(redis, gallery)
         if now.incarnation != record.incarnation:
@@ -66,7 +76,14 @@ async def search(
         raise
 
 
-async def _search(redis: RedisCommands, what: Search, probes: Features) -> Found:
+async def _may_approximate(redis: RedisCommands, what: Search) -> bool:
+    if what.copy.approximation is None or what.where != EVERYWHERE or what.ranking is Ranking.SUBJECTS_BY_MEAN:
+        return False
+    return await is_complete(redis, what.record, what.copy, approximate=True)
+
+
+async def search_index(redis: RedisCommands, what: Search, probes: Features) -> Found:
+    """The top_k of each probe [N, d] by a complete index. Raises CommandRefusedError: it is gone."""
     searched = await _count(redis, what)
     if searched == 0:
         return Found([[] for _ in probes], 0)
@@ -77,7 +94,7 @@ async def _search(redis: RedisCommands, what: Search, probes: Features) -> Found
     if what.ranking is Ranking.SUBJECTS_BY_BEST:
         pairs = zip(found, probes, strict=True)
         found = [await _best_of_subjects(redis, what, ranked, probe, searched) for ranked, probe in pairs]
-    return Found([ranked[: what.top_k] for ranked in found], searched)
+    return Found([ranked[: what.top_k] for ranked in found], searched, exact=not what.approximate)
 
 
 async def _count(redis: RedisCommands, what: Search) -> int:
@@ -101,11 +118,14 @@ async def _best_of_subjects(
     best: dict[str, Match] = {}
     for match in ranked:
         best.setdefault(match.subject, match)
+    if what.approximate and len(best) < what.top_k:  # a graph may end before all faces
+        return await _rank_all(redis, what, probe, searched)
     return list(best.values())
 
 
 async def _rank_all(redis: RedisCommands, what: Search, probe: Probe, searched: int) -> list[Match]:
     """Subjects ranked over all faces: Redis shortlists them, their faces are rescored here."""
+    what = what._replace(approximate=False)
     [half] = half_precision(probe[np.newaxis])
     group = ("GROUPBY", 1, "@subject", "REDUCE", RANK_OF_SUBJECT[what.ranking], 1, "@distance", "AS", "rank")
     order = ("SORTBY", 2, "@rank", "ASC", "MAX", what.candidates, "LIMIT", 0, what.candidates)
@@ -166,7 +186,7 @@ def _selection(where: Where) -> tuple[str, tuple[Argument, ...]]:
 def _query(what: Search, query: str, parameters: Sequence[Argument]) -> Command:
     """TIMEOUT 0: a server's default would cut the scan short without a word."""
     told = ("PARAMS", len(parameters), *parameters) if parameters else ()
-    return (what.record.index(what.copy.number), query, *told, "TIMEOUT", 0, "DIALECT", 2)
+    return (what.record.index(what.copy.number, approximate=what.approximate), query, *told, "TIMEOUT", 0, "DIALECT", 2)
 
 
 def _nearest(what: Search, probe: bytes, faces: int) -> Command:
