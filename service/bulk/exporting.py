@@ -135,6 +135,8 @@ def _page(gateway: Gateway, gallery: str, after: str | None) -> dict[str, Any]:
     page = gateway.get("galleries", gallery, "originals", patient=True, query=query)
     if not isinstance(page.get("faces"), list) or "next" not in page:
         raise GatewayUnreachableError("the gateway answers with something that is no page of faces")
+    if page["next"] is not None and (not page["faces"] or page["next"] == after):
+        raise GatewayUnreachableError("the gateway answers with the same page again")
     return page
 
 

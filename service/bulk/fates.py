@@ -1,6 +1,7 @@
 """What became of each row of an import: a report, and how far the import has come, so that it can go on."""
 
 import csv
+import fcntl
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -76,6 +77,11 @@ class Report:
             self._text = self._journal.open("a+", encoding="utf-8", newline="")
         except OSError as error:
             raise JobError(f"{self._journal}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._text, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._text.close()
+            raise JobError(f"{file}: another import writes it") from None
         if os.fstat(self._text.fileno()).st_size < kept_bytes:
             self._text.close()
             raise JobError(f"{self._journal}: is shorter than the state says; remove both to begin anew")

@@ -14,6 +14,7 @@ from service.bulk.errors import JobError, data_error
 FACE_ID, IMAGE_ID = "face_id", "image_id"
 SUBJECT, IDENTITY = "subject", "identity"
 FEATURE = "feature"
+DERIVED_FROM, TRANSLATOR, CONFIDENCE = "derived_from", "translator", "confidence"  # of a translation
 TAGS, ENROLLED_AT, METADATA = "tags", "enrolled_at", "metadata"
 
 
@@ -62,6 +63,8 @@ def face_columns(file: Path, schema: pa.Schema, space: str, given: ColumnNames) 
         enrolled_at=ENROLLED_AT if ENROLLED_AT in schema.names else None,
         metadata=METADATA if METADATA in schema.names else None,
     )
+    if DERIVED_FROM in schema.names:  # they would pass for natives, and be translated again one day
+        raise data_error(file, "holds translations; import originals, the gateway translates", column=DERIVED_FROM)
     for name in columns.all:
         check_once(file, schema, name)
     expected: tuple[tuple[str | None, Callable[[Any], bool], str], ...] = (

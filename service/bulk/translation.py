@@ -7,10 +7,9 @@ import pyarrow as pa
 from contract.manifest import TranslatorManifest
 from contract.vectors import Features
 from service.bulk.columns import feature_array, features_of
-from service.bulk.names import FEATURE
+from service.bulk.names import CONFIDENCE, DERIVED_FROM, FEATURE, TRANSLATOR
 from service.galleries.base import Confidence
 
-DERIVED_FROM, TRANSLATOR, CONFIDENCE = "derived_from", "translator", "confidence"
 ADDED = (DERIVED_FROM, TRANSLATOR, CONFIDENCE)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.bulk.errors import StoppedError
 from service.commands.migration_view import print_migration, print_migrations, print_plan
 from service.commands.terminal import DEFAULT_URL, KeyFile, Url, bar, command, connect, refuse
 
@@ -78,8 +79,10 @@ def _watch(
         found = gateway.get("migrations", migration, patient=True)
         if progress := found["progress"]:
             move(progress["filled"], progress["faces"])
-        if found["state"] not in UNDER_WAY or stopped.wait(interval_s):
+        if found["state"] not in UNDER_WAY:
             return found
+        if stopped.wait(interval_s):
+            raise StoppedError
 
 
 def _show(url: str, key_file: Path | None, ask: Ask, view: View) -> None:

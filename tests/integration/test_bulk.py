@@ -133,6 +133,15 @@ def test_only_bad_rows_are_refused_each_with_its_reason(client: httpx.Client, ur
         assert faces_of(client, gallery) == ROWS - len(bad)
 
 
+def test_batches_that_are_too_large_after_all_are_cut(client: httpx.Client, url: str, tmp_path: Path) -> None:
+    metadata = pa.array([f'{{"note":"{"x" * 1000}"}}'] * ROWS)
+    file = write(tmp_path / "a.parquet", replaced(face_table(ROWS), "metadata", metadata))
+    with created_gallery(client, SOURCE) as gallery:
+        result = run(url, "gallery", "import", gallery, file, "--source-model", SOURCE.id, "--state", tmp_path / "s")
+        assert result.exit_code == 0, result.output
+        assert faces_of(client, gallery) == ROWS
+
+
 def test_a_file_of_bad_rows_only_ends_at_the_bound(client: httpx.Client, url: str, tmp_path: Path) -> None:
     table = replaced(face_table(ROWS), "face_id", pa.array([f"bad {n}" for n in range(ROWS)]))
     file = write(tmp_path / "a.parquet", table)
@@ -156,6 +165,10 @@ def test_an_unusable_file_is_refused_before_anything_is_sent(client: httpx.Clien
     wrong = {
         "a row with NaN": (with_nan(ROWS, 150), "column feature, row 150: holds NaN or infinity"),
         "another dimension": (face_table(ROWS, 12), "column feature: has 12 dimensions, where source-24 has 24"),
+        "translations": (
+            face_table(ROWS).append_column("derived_from", pa.array(["x"] * ROWS)),
+            "column derived_from: holds translations",
+        ),
         "no subjects": (face_table(ROWS).drop(["subject"]), "column subject: no such column"),
         "unequal lengths": (
             replaced(face_table(3), "feature", pa.array([[1.0] * 24, [1.0] * 24, [1.0] * 23], pa.list_(pa.float32()))),

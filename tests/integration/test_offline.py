@@ -98,6 +98,12 @@ def test_training_data_keeps_its_other_columns(translators: Path, tmp_path: Path
     np.testing.assert_allclose(features, eager(features_of_rows(50)), atol=1e-6)
 
 
+def test_an_empty_file_becomes_an_empty_file(translators: Path, tmp_path: Path) -> None:
+    work = command(write(tmp_path / "in.parquet", face_table(0)), tmp_path / "out", translators)
+    assert run("", *work).exit_code == run("", *work).exit_code == 0
+    assert pq.read_table(tmp_path / "out").num_rows == 0
+
+
 def test_an_interrupted_translation_keeps_what_is_finished(galleries: Path, translators: Path, tmp_path: Path) -> None:
     out, seen = tmp_path / "out", list[int]()
     with pytest.raises(StoppedError):

@@ -52,6 +52,11 @@ def test_a_report_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
         Report(tmp_path / "fates.csv", 0)
 
 
+def test_two_imports_never_write_one_report(tmp_path: Path) -> None:
+    with Report(tmp_path / "fates.csv", 0), pytest.raises(JobError, match="another import writes it"):
+        Report(tmp_path / "fates.csv", 0)
+
+
 @pytest.mark.parametrize(("name", "reason"), [("fates.txt", "a .csv or a .parquet file"), ("no/f.csv", "No such file")])
 def test_a_report_that_cannot_be_written_is_refused(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(JobError, match=reason):
