@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 from typer.testing import CliRunner, Result
@@ -43,3 +44,9 @@ def exported_faces(folder: Path) -> dict[str, pa.Table]:
         for space in sorted(folder.iterdir())
         if space.is_dir()
     }
+
+
+def faces_of(client: httpx.Client, gallery: str) -> int:
+    """How many faces a gallery says it holds."""
+    faces: int = client.get(f"/galleries/{gallery}").json()["faces"]
+    return faces

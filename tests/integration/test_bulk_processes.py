@@ -15,7 +15,7 @@ import pytest
 from deploy.gateway import GatewayServer
 from deploy.process import wait_until
 from service.access import KeysFile, Scope, create_key, write_keys
-from tests.integration.bulk import refusal, run
+from tests.integration.bulk import faces_of, refusal, run
 from tests.integration.galleries import created_gallery
 from tests.integration.stack import gateway_settings
 from tests.parquet import face_table, write
@@ -55,11 +55,6 @@ def operator(server: GatewayServer, keys: tuple[Path, dict[str, str]]) -> Iterat
 def key_file(tmp_path: Path, key: str) -> Path:
     (tmp_path / "key").write_text(key)
     return tmp_path / "key"
-
-
-def faces_of(client: httpx.Client, gallery: str) -> int:
-    faces: int = client.get(f"/galleries/{gallery}").json()["faces"]
-    return faces
 
 
 def test_a_killed_import_goes_on_through_a_quota_and_loses_and_doubles_nothing(
