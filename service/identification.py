@@ -37,14 +37,19 @@ class Query:
     threshold: Threshold = ANY
     ranking: Ranking = Ranking.FACES
     where: Where = EVERYWHERE
+    exact: bool = False  # compare with every face although the gallery has an approximation
 
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """The matches of each probe among `searched` faces, what similarities mean, how far to trust each probe [N]."""
+    """The matches of each probe among `searched` faces, what similarities mean, how far to trust each probe [N].
+
+    `exact`: each probe was compared with every one of them.
+    """
 
     matches: Sequence[Sequence[Match]]
     searched: int
+    exact: bool
     calibration: Calibration | None
     confidence: NDArray[np.float32] | None
     inference_s: float | None
@@ -105,14 +110,21 @@ class Identification:
             self._observer.searched(source_model, gallery, features, query.top_k, found)
         least = least_similarity(query.threshold, calibration, found.searched)
         matches = found.matches if least is None else [_from(least, ranked) for ranked in found.matches]
-        return Identified(matches, found.searched, calibration, brought.confidence, brought.inference_s, gallery_s)
+        confidence, inference_s = brought.confidence, brought.inference_s
+        return Identified(matches, found.searched, found.exact, calibration, confidence, inference_s, gallery_s)
 
     async def _ask(self, gallery: GalleryInfo, probes: Features, query: Query, deadline: Deadline) -> Found:
         labels = (self._galleries.name, self._metrics.gallery_label(gallery.name))
         with self._metrics.gallery_search_duration.labels(*labels).time():
             async with asking_store(deadline):
                 return await self._galleries.search(
-                    gallery.name, gallery.space, probes, query.top_k, ranking=query.ranking, where=query.where
+                    gallery.name,
+                    gallery.space,
+                    probes,
+                    query.top_k,
+                    ranking=query.ranking,
+                    where=query.where,
+                    exact=query.exact,
                 )
 
 

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.spaces import Name
 from service.galleries.base import GalleryInfo
+from service.routes.approximations import ApproximationAnswer
 from service.routes.bodies import JSON, parse_json, read_body, validate
 from service.routes.dependencies import DeadlineDependency, PartsDependency
 from service.routes.documentation import problems
@@ -44,9 +45,13 @@ class GallerySummary(BaseModel):
 
 
 class GalleryAnswer(GallerySummary):
-    """A gallery, how much it holds, and how many faces were enrolled in each feature space."""
+    """A gallery, how much it holds, and how many faces were enrolled in each feature space.
+
+    `approximation`: what searches are answered by; null where they are exact.
+    """
 
     origins: dict[Name, int]
+    approximation: ApproximationAnswer | None
 
 
 class GalleriesAnswer(BaseModel):
@@ -102,8 +107,12 @@ async def delete_gallery(gallery: GalleryName, parts: PartsDependency) -> None:
 
 
 async def _describe(gallery: str, parts: PartsDependency) -> GalleryAnswer:
-    summary = _summarise(await parts.galleries.info(gallery))
-    return GalleryAnswer(**summary.model_dump(), origins=await parts.galleries.origins(gallery))
+    info = await parts.galleries.info(gallery)
+    summary = _summarise(info)
+    measured = info.copies[0].approximation
+    approximation = None if measured is None else ApproximationAnswer.of(info.space.id, measured)
+    origins = await parts.galleries.origins(gallery)
+    return GalleryAnswer(**summary.model_dump(), origins=origins, approximation=approximation)
 
 
 def _summarise(info: GalleryInfo) -> GallerySummary:

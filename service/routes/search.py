@@ -46,6 +46,8 @@ class SearchBody(FeatureBody):
     enrolled_from: Instant = Field(None, description="Search faces enrolled at this instant or later.")
     enrolled_until: Instant = Field(None, description="Search faces enrolled before this instant.")
 
+    exact: bool = Field(False, description="Compare with every face although the gallery has an approximation.")
+
     @model_validator(mode="after")
     def _one_threshold(self) -> Self:
         if sum(value is not None for value in (self.min_similarity, self.max_fmr, self.max_fpir)) > 1:
@@ -60,6 +62,7 @@ class SearchBody(FeatureBody):
             Threshold(self.min_similarity, self.max_fmr, self.max_fpir),
             Ranking(self.ranking),
             Where(self.tags, self.enrolled_from, self.enrolled_until),
+            self.exact,
         )
 
 
@@ -89,12 +92,15 @@ class SearchResult(BaseModel):
 
 
 class SearchAnswer(BaseModel):
-    """One result a probe, in their order; `searched` is the number of faces each was compared with."""
+    """One result a probe, in their order; `searched` is the number of faces among which each was sought.
+
+    `exact`: every probe was compared with every one of them. False where the gallery's approximation answered.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     searched: int
-
+    exact: bool
     results: list[SearchResult]
 
 
@@ -116,6 +122,7 @@ router = APIRouter(tags=["search"])
         "tags",
         "enrolled_from",
         "enrolled_until",
+        "exact",
     ),
     responses={200: {"model": SearchAnswer}, **problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)},
 )
@@ -124,7 +131,8 @@ async def search(
 ) -> Response:
     """Probes in the gallery's own space are searched as they are, all others translated first.
 
-    The scan is exact: a face is never missed for the index's sake. The answer is JSON, whatever the body was.
+    The scan is exact, so that no face is missed for the index's sake, unless an administrator gave the gallery an
+    approximation; the answer says which it was. It is JSON, whatever the body was.
     """
     settings = parts.settings
     body = await read_feature_body(request, SearchBody, settings.body_bytes_max, deadline)
@@ -139,7 +147,7 @@ async def search(
     timings.leave_queue()
     identified = await parts.identification.search(body.source_model, gallery, features, body.query, deadline)
     timings.inference_s, timings.gallery_s = identified.inference_s, identified.gallery_s
-    answer = {"searched": identified.searched, "results": _results(identified)}
+    answer = {"searched": identified.searched, "exact": identified.exact, "results": _results(identified)}
     return Response(orjson.dumps(answer), media_type=JSON)
 
 

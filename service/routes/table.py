@@ -2,12 +2,24 @@
 
 from typing import Final
 
-from service.routes import catalog, faces, galleries, health, migrations, originals, search, subjects, translate
+from service.routes import (
+    approximations,
+    catalog,
+    faces,
+    galleries,
+    health,
+    migrations,
+    originals,
+    search,
+    subjects,
+    translate,
+)
 
 ROUTERS: Final = (
     translate.router,
     search.router,
     galleries.router,
+    approximations.router,
     faces.router,
     subjects.router,
     originals.router,

@@ -31,8 +31,9 @@ def test_a_gallery_is_created_once_listed_and_deleted(client: httpx.Client) -> N
         summary = {"gallery": gallery, "model": TARGET.id, "dim": TARGET.dim, "faces": 0, "subjects": 0}
         summary |= {"copies": [copy]}
         again = client.put(f"/galleries/{gallery}", json={"model": TARGET.id})
-        assert (again.status_code, again.json()) == (200, summary | {"origins": {}})
-        assert client.get(f"/galleries/{gallery}").json() == summary | {"origins": {}}
+        described = summary | {"origins": {}, "approximation": None}
+        assert (again.status_code, again.json()) == (200, described)
+        assert client.get(f"/galleries/{gallery}").json() == described
         assert summary in client.get("/galleries").json()["galleries"]
     assert client.get(f"/galleries/{gallery}").json()["code"] == "unknown-gallery"
     assert gallery not in client.get("/galleries").text

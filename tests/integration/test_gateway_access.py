@@ -24,6 +24,8 @@ SCOPES = {
     ("GET", "/galleries/{gallery}"): Scope.SEARCH,
     ("PUT", "/galleries/{gallery}"): Scope.ADMIN,
     ("DELETE", "/galleries/{gallery}"): Scope.ADMIN,
+    ("PUT", "/galleries/{gallery}/approximation"): Scope.ADMIN,
+    ("DELETE", "/galleries/{gallery}/approximation"): Scope.ADMIN,
     ("POST", "/galleries/{gallery}/faces"): Scope.ENROL,
     ("GET", "/galleries/{gallery}/faces/{face_id}"): Scope.SEARCH,
     ("DELETE", "/galleries/{gallery}/faces/{face_id}"): Scope.ENROL,
