@@ -1,14 +1,18 @@
 """The bake-off on given pairs as a committed result: every method beside both natives and chance."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from benchmarks.results import Claim, Figure, Result, claim, machine, today
 from training.bakeoff import Outcome
+from training.config import FitConfig
+from training.lessons import read_facts
 
 PAPER_CUT = 0.75  # section 5.2: R³AN cuts the error of the plain MLP by 75 %
 PROMOTED_SHARE = 0.97
 STUDENT_LOSS_MAX = 0.003
+PRESENTED_FACES = 150_000
 CHALLENGERS = ("r3an", "r3an-linear")
 
 Summary = dict[str, Any]
@@ -34,6 +38,10 @@ def quality_result(name: str, command: str, outcome: Outcome) -> Result:
                 figures[f"rank-1 of {challenger} minus {rival}, paired"] = _difference(difference)
     for method, training in summary["training"].items():
         figures[f"training seconds, {method}"] = float(training["seconds"])
+    for challenger, config in _challengers(summary).items():
+        figures[f"rows presented, {challenger}"] = float(config.iterations * config.batch_rows)
+        figures[f"of them real faces, {challenger}"] = float(config.presented_faces)
+        figures[f"of those with their photos, {challenger}"] = float(config.presented_photos)
     return Result(
         name=name,
         command=command,
@@ -58,6 +66,11 @@ def _difference(difference: dict[str, float]) -> Figure:
     return Figure(**{key: difference[key] for key in ("value", "low", "high")})
 
 
+def _challengers(summary: Summary) -> dict[str, FitConfig]:
+    trained = summary["training"]
+    return {name: read_facts(trained[name]["config"], Path())[0] for name in CHALLENGERS if name in trained}
+
+
 def _claims(summary: Summary) -> list[Claim]:
     rank_1 = {row: judged["rank_1"]["value"] for row, judged in summary["identification"].items()}
     weaker_native, winner = min(rank_1["source native"], rank_1["target native"]), summary["winner"]
@@ -73,6 +86,10 @@ def _claims(summary: Summary) -> list[Claim]:
             excess = {name: rank_1["target native"] - rank_1[name] for name in (challenger, "fc")}
             what = f"{challenger}: share removed of fc's errors beyond the target native's (the paper says 0.75)"
             claims.append(claim(what, 1 - excess[challenger] / excess["fc"], ">=", PAPER_CUT))
+    claims += [
+        claim(f"{name}: real faces presented in training", float(config.presented_faces), ">=", float(PRESENTED_FACES))
+        for name, config in _challengers(summary).items()
+    ]
     teacher = summary["training"].get("distilled", {}).get("config", {}).get("teacher")
     if teacher in rank_1:
         loss = rank_1[teacher] - rank_1["distilled"]

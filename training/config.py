@@ -90,6 +90,16 @@ class FitConfig(BaseModel):
         """Rows of each batch that the teacher labels."""
         return 0 if self.teacher is None else round(self.batch_rows * self.teacher_share)
 
+    @property
+    def presented_faces(self) -> int:
+        """Real training faces presented to an iterative method over all its iterations, each as often as it comes."""
+        return self.iterations * (self.batch_rows - self.interpolated_rows)
+
+    @property
+    def presented_photos(self) -> int:
+        """How many of `presented_faces` R³AN looks at with their photos."""
+        return -(-self.iterations // self.face_losses_interval) * (self.batch_rows - self.interpolated_rows)
+
     def facts(self) -> dict[str, str | int | float | bool | list[int] | None]:
         """The whole configuration as the manifest keeps it."""
         facts = self.model_dump(mode="json")

@@ -1,5 +1,6 @@
 """What is claimed of all directions together: the worst one, and the better half."""
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,14 @@ import pytest
 
 from benchmarks.directions import directions_result, judge_directions
 from benchmarks.results import Figure
+from contract.manifest import Method
 from tests.unit.training.samples import SOURCE, TARGET, sample_columns, write_pairs
+from training.config import load_config
+from training.lessons import facts_of, shipped_lesson
+from training.pairs import fingerprint, parquet_files
+from training.run_folder import SUMMARY_FILE
+
+DIRECTIONS = [(SOURCE, TARGET), (TARGET, SOURCE)]
 
 
 def summary(source: str, target: str, *, rank_1: float, tar: float, native: float = 0.9) -> dict[str, Any]:
@@ -64,4 +72,17 @@ def test_finished_bakeoffs_are_taken_up_whatever_the_order_they_end_in(tmp_path:
     assert judge(lambda *_: None) == first
     assert [file.stat().st_mtime_ns for file in summaries] == written_at
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert [(run["source"], run["target"]) for run in first] == [(SOURCE, TARGET), (TARGET, SOURCE)] * 2
+    assert [(run["source"], run["target"]) for run in first] == DIRECTIONS * 2
+
+
+def test_a_finished_bakeoff_is_taken_up_with_methods_that_had_a_teacher(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path / "pairs.parquet", sample_columns(identities=24))
+    config = load_config(Method.DISTILLED, seed=0)
+    facts = facts_of(config, shipped_lesson(config, tmp_path))
+    trained = {"config": facts, "data_fingerprint": fingerprint(parquet_files(pairs))}
+    finished = {f"{a}--{b}": {"source": a, "target": b, "training": {"distilled": trained}} for a, b in DIRECTIONS}
+    for folder, summary in finished.items():
+        file = tmp_path / "out" / "seed-0" / folder / SUMMARY_FILE
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(summary))
+    assert judge_directions(pairs, ["distilled"], [0], tmp_path / "out", 1, lambda *_: None) == [*finished.values()]

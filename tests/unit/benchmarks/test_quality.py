@@ -9,6 +9,7 @@ import pytest
 from benchmarks.quality import quality_result
 from contract.manifest import Method
 from training.bakeoff import Outcome
+from training.config import load_config
 
 RANK_1 = {"r3an": 0.93, "fc": 0.86, "residual": 0.945, "distilled": 0.926, "source native": 0.95, "target native": 0.94}
 
@@ -26,7 +27,7 @@ def outcome(tmp_path: Path) -> Outcome:
         "probes": 10,
         "gallery_subjects": 5,
         "distractors": 1,
-        "training": {method: {"seconds": 1.0, "config": {"teacher": None}} for method in methods},
+        "training": {m: {"seconds": 1.0, "config": load_config(Method(m)).facts()} for m in methods},
         "identification": {
             row: {"rank_1": rate(value), "tar_at_far": {}, "fnir_at_fpir": {}} for row, value in RANK_1.items()
         },
@@ -56,3 +57,12 @@ def test_a_difference_is_told_once(outcome: Outcome) -> None:
     told = [key for key in figures if key.endswith(", paired")]
     assert told == ["rank-1 of residual minus r3an, paired", "rank-1 of r3an minus fc, paired"]
     assert "rank-1, gallery translated by r3an" in figures
+
+
+def test_rows_that_a_teacher_labels_are_no_faces(outcome: Outcome) -> None:
+    result = quality_result("quality", "command", outcome)
+    assert result.figures["rows presented, r3an"] == 2400 * 64
+    assert result.figures["of them real faces, r3an"] == 2400 * 16
+    assert result.figures["of those with their photos, r3an"] == 1200 * 16
+    claims = {c.what: c for c in result.claims}
+    assert not claims["r3an: real faces presented in training"].holds
