@@ -21,7 +21,7 @@ from benchmarks.results import Claim, Figure, Result, claim, machine, today
 from benchmarks.translate import export_untrained
 from contract.manifest import Method
 from contract.spaces import FeatureSpace
-from service.galleries.base import Original
+from service.galleries.values import Original
 from service.settings import StoreKind
 from training.progress import View
 

@@ -9,7 +9,8 @@ import numpy as np
 from benchmarks.faults_writer import Ledger
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.galleries.base import GalleryStore, Original
+from service.galleries.base import GalleryStore
+from service.galleries.values import Original
 
 PAGE_FACES = 1000
 SPARE_MATCHES = 100  # asked for beyond the faces there are, so that a face that lies there twice shows

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
-from service.galleries.base import Face
+from service.galleries.values import Face
 
 BATCH_FACES = 1000
 NOISE = 1.0  # added to a unit-length feature at unit length: another photo of the same face, at a cosine near 0.7

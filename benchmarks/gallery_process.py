@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from benchmarks.gallery_faces import BATCH_FACES, faces_of_batch, features_of_batch, probes_of, row_of, space_of
 from benchmarks.gallery_stores import children_of, open_store, resident_bytes
 from contract.vectors import Features
-from service.galleries.base import GalleryStore, Rendition
+from service.galleries.base import GalleryStore
+from service.galleries.values import Rendition
 from service.settings import StoreKind
 
 GALLERY = "bench"

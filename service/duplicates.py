@@ -11,7 +11,8 @@ from contract.vectors import Features
 from service.bounds import Deadline
 from service.entry import asking_store
 from service.errors import CopiesChangedError, GallerySpaceMismatchError
-from service.galleries.base import Face, GalleryInfo, GalleryStore, Match
+from service.galleries.base import GalleryStore
+from service.galleries.values import Face, GalleryInfo, Match
 from service.thresholds import ANY, Threshold
 
 BLOCK_ROWS: Final = 128  # compared with all of a request at once: [128, N] similarities are held

@@ -19,7 +19,8 @@ from service.errors import (
     NoRouteError,
     UnknownModelError,
 )
-from service.galleries.base import Face, GalleryInfo, GalleryStore, Rendition
+from service.galleries.base import GalleryStore
+from service.galleries.values import Face, GalleryInfo, Rendition
 from service.live_catalog import LiveCatalog
 from service.metrics import Metrics
 from service.thresholds import least_similarity

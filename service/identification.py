@@ -14,7 +14,8 @@ from contract.vectors import Features
 from service.bounds import Deadline
 from service.entry import Entry, asking_store
 from service.errors import GallerySpaceMismatchError
-from service.galleries.base import EVERYWHERE, Found, GalleryInfo, GalleryStore, Match, Ranking, Where
+from service.galleries.base import GalleryStore
+from service.galleries.values import EVERYWHERE, Found, GalleryInfo, Match, Ranking, Where
 from service.live_catalog import LiveCatalog
 from service.metrics import Metrics
 from service.thresholds import ANY, Threshold, check_threshold, least_similarity

@@ -8,7 +8,7 @@ from contract.manifest import TranslatorManifest
 from contract.vectors import Features
 from service.bulk.columns import feature_array, features_of
 from service.bulk.names import CONFIDENCE, DERIVED_FROM, FEATURE, TRANSLATOR
-from service.galleries.base import Confidence
+from service.galleries.values import Confidence
 
 ADDED = (DERIVED_FROM, TRANSLATOR, CONFIDENCE)
 

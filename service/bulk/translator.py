@@ -15,7 +15,7 @@ from service.bulk.errors import TranslatorError
 from service.catalog import scan
 from service.engines.torchscript import TorchScriptEngine
 from service.errors import CatalogError, EngineError
-from service.galleries.base import Confidence
+from service.galleries.values import Confidence
 from service.translation import BATCH_ROWS_MAX, check_answer
 
 BATCH_TIMEOUT_MS = 600_000  # of BATCH_ROWS_MAX rows; nobody waits for an answer here

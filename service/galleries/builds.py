@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from contract.spaces import FeatureSpace
 from service.errors import ConflictError, GalleryUnavailableError, GatewayError, StillBuildingError
-from service.galleries.base import Approximation
+from service.galleries.values import Approximation
 
 WAIT_S: Final = 5.0  # of one call for a build
 BUILD_S: Final = 7200.0  # of one build

@@ -10,7 +10,16 @@ from typing import Self, TypeVar, TypeVarTuple
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
 from service.errors import UnknownGalleryError
-from service.galleries.base import (
+from service.galleries.builds import Builds
+from service.galleries.embedded import approximations, copies, copy_records, enrolment, face_records, note_records
+from service.galleries.embedded.claims import Clock
+from service.galleries.embedded.database import erase_deleted
+from service.galleries.embedded.directory import OpenDirectory, open_directory
+from service.galleries.embedded.memory import MemoryGallery
+from service.galleries.embedded.searching import search_in_steps
+from service.galleries.embedded.sketching import sketch
+from service.galleries.embedded.threads import Threads
+from service.galleries.values import (
     EVERYWHERE,
     Approximation,
     Claim,
@@ -24,15 +33,6 @@ from service.galleries.base import (
     SubjectRecord,
     Where,
 )
-from service.galleries.builds import Builds
-from service.galleries.embedded import approximations, copies, copy_records, enrolment, face_records, note_records
-from service.galleries.embedded.claims import Clock
-from service.galleries.embedded.database import erase_deleted
-from service.galleries.embedded.directory import OpenDirectory, open_directory
-from service.galleries.embedded.memory import MemoryGallery
-from service.galleries.embedded.searching import search_in_steps
-from service.galleries.embedded.sketching import sketch
-from service.galleries.embedded.threads import Threads
 
 Arguments = TypeVarTuple("Arguments")
 R = TypeVar("R")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from service.errors import GalleryTooSmallError
-from service.galleries.base import Approximation, Match
+from service.galleries.values import Approximation, Match
 
 # A scan of fewer takes no time to speak of, and an approximation made of few faces would tell of each of them.
 FACES_MIN: Final = 1000

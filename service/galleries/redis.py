@@ -17,7 +17,11 @@ from service.galleries import (
     redis_scripts,
     redis_search,
 )
-from service.galleries.base import (
+from service.galleries.builds import Builds
+from service.galleries.redis_cluster_connection import connect
+from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
+from service.galleries.redis_records import key_of, read_originals
+from service.galleries.values import (
     EVERYWHERE,
     Approximation,
     Claim,
@@ -31,10 +35,6 @@ from service.galleries.base import (
     SubjectRecord,
     Where,
 )
-from service.galleries.builds import Builds
-from service.galleries.redis_cluster_connection import connect
-from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
-from service.galleries.redis_records import key_of, read_originals
 
 TIMEOUT_MS = 10_000
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from contract.spaces import FeatureSpace
 from service.errors import ConflictError, CopiesChangedError, GallerySpaceMismatchError
 from service.galleries import redis_copy_scripts as scripts
-from service.galleries.base import Approximation
 from service.galleries.recall import PROBES_AT_ONCE, PROBES_MAX, TOP_K, Recall, check_size
 from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
 from service.galleries.redis_index import complete_index, drop_approximate_index, is_complete
 from service.galleries.redis_lifecycle import find
 from service.galleries.redis_records import GalleryRecord, HeldCopy, approximation_text, from_half, key_of
 from service.galleries.redis_search import Search, search_index
+from service.galleries.values import Approximation
 
 
 async def find_approximation(redis: RedisCommands, gallery: str, space: FeatureSpace) -> Approximation | None:

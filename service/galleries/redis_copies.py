@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from contract.spaces import FeatureSpace
 from service.errors import CopiesChangedError
 from service.galleries import redis_copy_scripts as scripts
-from service.galleries.base import Claim, Rendition
 from service.galleries.redis_commands import RedisCommands
 from service.galleries.redis_index import complete_index, drop_index
 from service.galleries.redis_lifecycle import find
 from service.galleries.redis_records import fill_arguments, key_of, read_originals
+from service.galleries.values import Claim, Rendition
 
 STEP_FACES = 1000  # that one script looks at
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from service.errors import GalleryLimitError, UnknownFaceError, UnknownSubjectError
-from service.galleries.base import Face, FaceRecord, Rendition, SubjectRecord
 from service.galleries.redis_commands import RedisCommands
 from service.galleries.redis_lifecycle import find
 from service.galleries.redis_records import key_of, read_record, record_fields, upsert_arguments
 from service.galleries.redis_scripts import UPSERT
+from service.galleries.values import Face, FaceRecord, Rendition, SubjectRecord
 
 
 async def upsert(

@@ -10,7 +10,7 @@ import numpy as np
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
-from service.galleries.base import (
+from service.galleries.values import (
     Approximation,
     Claim,
     Copy,

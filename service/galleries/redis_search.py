@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
 from service.errors import GallerySpaceMismatchError, UnknownGalleryError
-from service.galleries.base import EVERYWHERE, Found, Match, Ranking, Where
 from service.galleries.redis_commands import Argument, Command, CommandRefusedError, RedisCommands
 from service.galleries.redis_index import complete_index, is_complete
 from service.galleries.redis_lifecycle import find
 from service.galleries.redis_records import HALF, GalleryRecord, HeldCopy, half_precision, split_tags
+from service.galleries.values import EVERYWHERE, Found, Match, Ranking, Where
 
 SPARE_CANDIDATES = 16  # beyond top_k: half precision may rank near-equals otherwise than their rescored similarity
 RANKED_FACES_MAX = 4096  # fetched for one probe to rank subjects by their best face; beyond, Redis groups them

@@ -26,7 +26,8 @@ from service.errors import (
     UnknownGalleryError,
     UnknownModelError,
 )
-from service.galleries.base import Claim, GalleryStore
+from service.galleries.base import GalleryStore
+from service.galleries.values import Claim
 from service.metrics import Metrics
 from service.migration.derivation import derive
 from service.migration.jobs import Migrations

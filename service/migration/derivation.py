@@ -10,7 +10,7 @@ from contract.spaces import FeatureSpace
 from contract.vectors import Features
 from service.bounds import Deadline
 from service.errors import GallerySpaceMismatchError
-from service.galleries.base import Original, Rendition
+from service.galleries.values import Original, Rendition
 from service.translation import Translation
 
 

@@ -12,7 +12,8 @@ from typing import Final
 
 from service.bounds import Deadline
 from service.errors import CopyExistsError, MigrationStateError, UnknownGalleryError
-from service.galleries.base import GalleryInfo, GalleryStore
+from service.galleries.base import GalleryStore
+from service.galleries.values import GalleryInfo
 from service.live_catalog import LiveCatalog
 from service.migration.plan import Planner
 from service.migration.record import Migration, Plan, State, settled

@@ -13,7 +13,8 @@ from contract.vectors import FLOAT32_BYTES
 from service.bounds import Deadline
 from service.catalog import Catalog
 from service.errors import NoRouteError
-from service.galleries.base import GalleryStore, Original
+from service.galleries.base import GalleryStore
+from service.galleries.values import Original
 from service.live_catalog import LiveCatalog
 from service.migration.derivation import derive
 from service.migration.record import Expected, LowConfidence, OriginPlan, Plan

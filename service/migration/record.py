@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract.manifest import Identification, Method
 from contract.spaces import FeatureSpace, Name
-from service.galleries.base import GalleryInfo
+from service.galleries.values import GalleryInfo
 
 GALLERY_DELETED: Final = "gallery-deleted"
 

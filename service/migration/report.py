@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from service.galleries.base import GalleryInfo
+from service.galleries.values import GalleryInfo
 from service.migration.record import Migration, State
 from service.migration.shadow import MICRO
 

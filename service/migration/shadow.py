@@ -13,7 +13,8 @@ from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
 from service.bounds import Deadline
 from service.errors import GatewayError
-from service.galleries.base import Found, GalleryInfo, GalleryStore, Match
+from service.galleries.base import GalleryStore
+from service.galleries.values import Found, GalleryInfo, Match
 from service.metrics import Metrics
 from service.migration.record import Migration, State
 from service.migration.records import counts_key

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contract.spaces import Name
 from service.errors import CopiesChangedError, GallerySpaceMismatchError
 from service.face_facts import instant_text
-from service.galleries.base import Approximation
+from service.galleries.values import Approximation
 from service.routes.bodies import JSON, parse_json, read_body, validate
 from service.routes.dependencies import DeadlineDependency, PartsDependency
 from service.routes.documentation import problems

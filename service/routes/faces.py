@@ -13,7 +13,7 @@ from service.duplicates import DuplicatePolicy, OnDuplicate
 from service.enrolment import Enrolled
 from service.errors import MalformedBodyError, UnsupportedMediaTypeError
 from service.face_facts import FACE_METADATA_BYTES_MAX, NOTHING, now_ms
-from service.galleries.base import Face, FaceRecord
+from service.galleries.values import Face, FaceRecord
 from service.routes.bodies import JSON, FeatureBody, media_type, parse_json, read_body, to_features, validate
 from service.routes.dependencies import DeadlineDependency, PartsDependency, TimingsDependency
 from service.routes.documentation import problems

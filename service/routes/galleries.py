@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from contract.spaces import Name
-from service.galleries.base import GalleryInfo
+from service.galleries.values import GalleryInfo
 from service.routes.approximations import ApproximationAnswer
 from service.routes.bodies import JSON, parse_json, read_body, validate
 from service.routes.dependencies import DeadlineDependency, PartsDependency

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Wit
 from contract.spaces import Name, RecordId
 from service.access import Scope
 from service.face_facts import TAGS_MAX, instant_ms, instant_text, metadata_text, sorted_tags
-from service.galleries.base import Face
+from service.galleries.values import Face
 from service.routes.dependencies import admitted, requires
 
 READING: Final = [Depends(requires(Scope.SEARCH)), admitted]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.spaces import Name, RecordId
 from contract.vectors import pack_float32
-from service.galleries.base import Original
+from service.galleries.values import Original
 from service.routes.bodies import JSON
 from service.routes.dependencies import PartsDependency
 from service.routes.documentation import problems

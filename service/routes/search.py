@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from contract.spaces import Name, RecordId
 from service.access import Scope
 from service.errors import BodyTooLargeError, MalformedBodyError
-from service.galleries.base import Ranking, Where
+from service.galleries.values import Ranking, Where
 from service.identification import Identified, Query
 from service.routes.bodies import JSON, FeatureBody, read_feature_body, to_features
 from service.routes.dependencies import (

@@ -4,7 +4,8 @@ import numpy as np
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.galleries.base import Claim, Face, GalleryStore, Rendition
+from service.galleries.base import GalleryStore
+from service.galleries.values import Claim, Face, Rendition
 from tests.integration.gallery_stores import OTHER_SPACE, SPACE, faces_of, unit_features
 
 THIRD_SPACE = FeatureSpace(id="third-8", dim=8)

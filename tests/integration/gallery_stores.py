@@ -13,9 +13,10 @@ from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
 from deploy.redis.cluster import RedisClusterServers
 from deploy.redis.start import RedisServer
-from service.galleries.base import Copy, Face, GalleryInfo, GalleryStore, Rendition
+from service.galleries.base import GalleryStore
 from service.galleries.local import LocalGalleries
 from service.galleries.redis import RedisGalleries
+from service.galleries.values import Copy, Face, GalleryInfo, Rendition
 
 SPACE = FeatureSpace(id="space-16", dim=16)
 OTHER_SPACE = FeatureSpace(id="other-16", dim=16)

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from service.galleries.base import Face
+from service.galleries.values import Face
 from tests.integration.gallery_stores import OTHER_SPACE, SPACE, LocalStores, native, translated, unit_features
 
 BATCH_FACES = 50

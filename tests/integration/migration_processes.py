@@ -11,8 +11,9 @@ import numpy as np
 
 from contract.vectors import Features
 from service.bounds import Deadline, InFlight
-from service.galleries.base import Face, GalleryStore, Rendition
+from service.galleries.base import GalleryStore
 from service.galleries.local import LocalGalleries
+from service.galleries.values import Face, Rendition
 from service.live_catalog import LiveCatalog
 from service.metrics import create_metrics
 from service.migration.backfill import Backfill, BackfillBounds

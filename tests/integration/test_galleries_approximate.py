@@ -7,7 +7,8 @@ import pytest
 
 from contract.vectors import Features
 from service.errors import GallerySpaceMismatchError, GalleryTooSmallError, UnknownGalleryError
-from service.galleries.base import Face, Found, GalleryStore, Ranking, Where
+from service.galleries.base import GalleryStore
+from service.galleries.values import Face, Found, Ranking, Where
 from tests.integration.gallery_copies import complete
 from tests.integration.gallery_stores import OTHER_SPACE, SPACE, Stores, faces_of, native, unit_features
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.errors import CopiesChangedError, UnknownFaceError
-from service.galleries.base import Claim, Face, HeldRendition, Rendition
+from service.galleries.values import Claim, Face, HeldRendition, Rendition
 from tests.integration.gallery_copies import LONG_MS, TRANSLATOR, complete, copies, enrolled, ids, translate, translated
 from tests.integration.gallery_stores import OTHER_SPACE, SPACE, Stores, unit_features
 

@@ -9,7 +9,7 @@ from service.errors import (
     GallerySpaceMismatchError,
     UnknownGalleryError,
 )
-from service.galleries.base import Face, Ranking, Where
+from service.galleries.values import Face, Ranking, Where
 from tests.integration.gallery_stores import (
     FACES_MAX,
     OTHER_SPACE,

@@ -11,7 +11,7 @@ from service.errors import (
     GallerySpaceMismatchError,
     UnknownGalleryError,
 )
-from service.galleries.base import Copy, Face, HeldRendition, Rendition
+from service.galleries.values import Copy, Face, HeldRendition, Rendition
 from tests.integration.gallery_copies import (
     LONG_MS,
     THIRD_SPACE,

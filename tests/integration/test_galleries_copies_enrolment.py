@@ -8,7 +8,7 @@ from service.errors import (
     CopiesChangedError,
     UnknownFaceError,
 )
-from service.galleries.base import Face, HeldRendition, Rendition
+from service.galleries.values import Face, HeldRendition, Rendition
 from tests.integration.gallery_copies import (
     LONG_MS,
     THIRD_SPACE,

@@ -8,7 +8,7 @@ from service.errors import (
     UnknownFaceError,
     UnknownSubjectError,
 )
-from service.galleries.base import Face, HeldRendition, SubjectRecord, Where
+from service.galleries.values import Face, HeldRendition, SubjectRecord, Where
 from tests.integration.gallery_stores import (
     OTHER_SPACE,
     SPACE,

@@ -16,13 +16,13 @@ import pytest
 
 from contract.vectors import Features
 from service.errors import GalleryUnavailableError
-from service.galleries.base import Face
 from service.galleries.embedded import face_records
 from service.galleries.embedded.copies import create
 from service.galleries.embedded.database import open_database
 from service.galleries.embedded.directory import DATABASE_FILE
 from service.galleries.embedded.enrolment import upsert
 from service.galleries.local import LocalGalleries
+from service.galleries.values import Face
 from tests.integration.gallery_stores import (
     OTHER_SPACE,
     SPACE,

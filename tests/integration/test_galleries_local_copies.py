@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from service.errors import CopyIncompleteError
-from service.galleries.base import Claim, Copy, Face, GalleryStore, Rendition
+from service.galleries.base import GalleryStore
+from service.galleries.values import Claim, Copy, Face, Rendition
 from tests.integration.gallery_stores import (
     OTHER_SPACE,
     SPACE,

@@ -11,9 +11,10 @@ from contract.spaces import FeatureSpace
 from contract.vectors import Features
 from deploy.redis.start import RedisServer
 from service.errors import GalleryUnavailableError, UnknownGalleryError
-from service.galleries.base import Face, GalleryStore
+from service.galleries.base import GalleryStore
 from service.galleries.redis import RedisGalleries
 from service.galleries.redis_connection import RedisConnection
+from service.galleries.values import Face
 from tests.integration.gallery_stores import (
     OTHER_SPACE,
     SPACE,

@@ -10,7 +10,8 @@ import pytest
 from deploy.redis.start import RedisServer
 from service.errors import GalleryUnavailableError
 from service.galleries import redis_copies, redis_search
-from service.galleries.base import Face, GalleryStore, Match, Ranking, Where
+from service.galleries.base import GalleryStore
+from service.galleries.values import Face, Match, Ranking, Where
 from tests.integration.gallery_copies import LONG_MS, complete, copies, enrolled, ids, translate, translated
 from tests.integration.gallery_stores import OTHER_SPACE, SPACE, RedisStores, administer, native, unit_features
 from tests.integration.redis_relay import RedisRelay

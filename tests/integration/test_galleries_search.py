@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from contract.vectors import Features
-from service.galleries.base import EVERYWHERE, Face, GalleryStore, Match, Ranking, Where
+from service.galleries.base import GalleryStore
+from service.galleries.values import EVERYWHERE, Face, Match, Ranking, Where
 from tests.integration.gallery_stores import (
     SPACE,
     Stores,

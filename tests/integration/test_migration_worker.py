@@ -16,7 +16,7 @@ from service.errors import (
     EngineUnavailableError,
     MigrationStateError,
 )
-from service.galleries.base import Rendition
+from service.galleries.values import Rendition
 from service.migration.backfill import CLAIM_FAILURES_MAX, BackfillBounds
 from service.migration.record import State
 from tests.integration.gallery_stores import unit_features

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from contract.vectors import Features
 from service.app import create_app
 from service.bounds import InFlight
-from service.galleries.base import Face, Found, Match, Rendition
 from service.galleries.local import LocalGalleries
+from service.galleries.values import Face, Found, Match, Rendition
 from service.live_catalog import LiveCatalog
 from service.metrics import create_metrics
 from service.migration.pace import LIVE_S

@@ -12,8 +12,9 @@ import pytest
 from deploy.redis.cluster import PRIMARIES, RedisClusterServers, ask
 from deploy.redis.start import RedisServer
 from service.errors import GalleryUnavailableError
-from service.galleries.base import Face, GalleryStore, Match
+from service.galleries.base import GalleryStore
 from service.galleries.redis import RedisGalleries
+from service.galleries.values import Face, Match
 from tests.integration.gallery_copies import LONG_MS, complete, translate
 from tests.integration.gallery_stores import OTHER_SPACE, SPACE, faces_of, native, unit_features
 

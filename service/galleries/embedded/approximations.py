@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contract.spaces import FeatureSpace
 from contract.vectors import pack_float32
 from service.errors import CopiesChangedError
-from service.galleries.base import Approximation
 from service.galleries.embedded.database import erase_deleted
 from service.galleries.embedded.memory import MemoryCopy, MemoryGallery
+from service.galleries.values import Approximation
 
 COLUMNS = "built_at_ms, faces, probes, recall_at_1, recall_at_10"
 

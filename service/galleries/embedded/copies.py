@@ -14,12 +14,12 @@ from service.errors import (
     GalleryLimitError,
     GallerySpaceMismatchError,
 )
-from service.galleries.base import Claim, Rendition
 from service.galleries.embedded import copy_records
 from service.galleries.embedded.claims import Claims, Clock
 from service.galleries.embedded.enrolment import rows_of, slots_of
 from service.galleries.embedded.feature_blocks import FeatureBlocks
 from service.galleries.embedded.memory import MemoryCopy, MemoryGallery
+from service.galleries.values import Claim, Rendition
 
 COPIES_MAX = 2
 

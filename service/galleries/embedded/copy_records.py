@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from contract.spaces import FeatureSpace
-from service.galleries.base import Original, Rendition
 from service.galleries.embedded.database import erase_deleted, key_of_space, number_of
 from service.galleries.embedded.face_records import SELECT_ORIGINALS, insert_features, originals_of
+from service.galleries.values import Original, Rendition
 
 MISSING = "NOT EXISTS (SELECT 1 FROM features AS h WHERE h.face = f.number AND h.space = ? AND h.copy = ?)"
 ERASED_SLOTS = 8192  # of a dropped copy in one transaction, so that other writes get in between

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from service.errors import CopiesChangedError, GalleryLimitError
-from service.galleries.base import Face, Rendition
 from service.galleries.embedded import face_records
 from service.galleries.embedded.columns import SlotArray
 from service.galleries.embedded.database import SLOTS_MAX, erase_deleted, number_of
 from service.galleries.embedded.face_records import Enrolment, Replaced
 from service.galleries.embedded.memory import MemoryGallery
+from service.galleries.values import Face, Rendition
 
 
 def upsert(

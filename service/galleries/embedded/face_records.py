@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from contract.vectors import FLOAT32_BYTES, Features, pack_float32, unpack_float32
 from service.errors import UnknownFaceError, UnknownSubjectError
-from service.galleries.base import Face, FaceRecord, HeldRendition, Original, Rendition, SubjectRecord
 from service.galleries.embedded.database import key_of_space, spaces_by_key
+from service.galleries.values import Face, FaceRecord, HeldRendition, Original, Rendition, SubjectRecord
 
 COMPACT_JSON = json.JSONEncoder(separators=(",", ":"))
 NO_FACE = "no such face in the gallery"

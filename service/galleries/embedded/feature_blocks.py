@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.vectors import Features
-from service.galleries.base import Where
 from service.galleries.embedded.columns import BLOCK_ROWS, SlotArray, by_block
 from service.galleries.embedded.roster import Roster
+from service.galleries.values import Where
 
 
 @dataclass(slots=True)

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.vectors import Features
-from service.galleries.base import Found, Match, Where
 from service.galleries.embedded.columns import BLOCK_ROWS, Numbers, SlotArray
 from service.galleries.embedded.feature_blocks import FeatureBlocks
 from service.galleries.embedded.roster import Roster
 from service.galleries.embedded.scan import Similarities, match_of, part_similarities, rounding
+from service.galleries.values import Found, Match, Where
 
 PROBES_PER_MEAN_SCAN = 8  # each holds a float32 for every slot meanwhile: 32 bytes a face in all
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
 from service.errors import CopiesChangedError, GallerySpaceMismatchError
-from service.galleries.base import EVERYWHERE, Approximation, Copy, Found, GalleryInfo, Ranking, Where
 from service.galleries.embedded.claims import Claims
 from service.galleries.embedded.copy_records import CopyKeys
 from service.galleries.embedded.feature_blocks import FeatureBlocks
@@ -14,6 +13,7 @@ from service.galleries.embedded.read_write_lock import ReadWriteLock
 from service.galleries.embedded.roster import Roster
 from service.galleries.embedded.scan import PROBES_PER_SCAN, nearest_faces, nearest_subjects
 from service.galleries.embedded.sketch_scan import SKETCHED_RANKINGS, nearest_by_sketch
+from service.galleries.values import EVERYWHERE, Approximation, Copy, Found, GalleryInfo, Ranking, Where
 
 SEARCHES = {
     Ranking.FACES: (nearest_faces, PROBES_PER_SCAN),

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.galleries.base import Where
 from service.galleries.embedded.columns import FreeSlots, NumberColumn, Numbers, SlotArray, TextColumn
 from service.galleries.embedded.tag_sets import TagSets
+from service.galleries.values import Where
 
 NOBODY = -1
 

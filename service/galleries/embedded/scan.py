@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.vectors import Features
-from service.galleries.base import Found, Match, Where
 from service.galleries.embedded.columns import Numbers
 from service.galleries.embedded.feature_blocks import FeatureBlocks, Part
 from service.galleries.embedded.roster import Roster
+from service.galleries.values import Found, Match, Where
 
 PROBES_PER_SCAN = 64  # bounds the similarities held at once to 2 MiB
 LOWEST = float(np.finfo(np.float32).min)  # above -inf, which stands for slots that are not searched

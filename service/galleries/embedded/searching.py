@@ -4,9 +4,9 @@ from functools import partial
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.galleries.base import Found, Ranking, Where
 from service.galleries.embedded.memory import SEARCHES, MemoryGallery
 from service.galleries.embedded.threads import Threads
+from service.galleries.values import Found, Ranking, Where
 
 
 async def search_in_steps(

@@ -5,7 +5,6 @@ from typing import Final
 import numpy as np
 
 from contract.vectors import Features
-from service.galleries.base import EVERYWHERE, Found, Ranking
 from service.galleries.embedded.columns import SlotArray
 from service.galleries.embedded.feature_blocks import FeatureBlocks
 from service.galleries.embedded.roster import Roster
@@ -17,6 +16,7 @@ from service.galleries.embedded.scan import (
     match_of,
     part_similarities,
 )
+from service.galleries.values import EVERYWHERE, Found, Ranking
 
 DIRECTIONS_MAX: Final = 64  # of a basis, and half the dimension at most
 CANDIDATES_MIN: Final = 256  # that are compared with a probe in full

@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 
 from contract.vectors import Features
-from service.galleries.base import EVERYWHERE, Approximation, Ranking
 from service.galleries.embedded.columns import SlotArray
 from service.galleries.embedded.memory import MemoryCopy, MemoryGallery
 from service.galleries.embedded.scan import nearest_faces
 from service.galleries.embedded.sketch_scan import nearest_by_sketch, principal_directions
 from service.galleries.embedded.threads import Threads
 from service.galleries.recall import PROBES_AT_ONCE, PROBES_MAX, TOP_K, Recall, check_size
+from service.galleries.values import EVERYWHERE, Approximation, Ranking
 
 SAMPLE_FACES: Final = 16_384  # that the basis is made of
 

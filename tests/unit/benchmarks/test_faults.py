@@ -15,7 +15,7 @@ from benchmarks.faults_writer import Ledger
 from benchmarks.gallery_stores import open_store
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
-from service.galleries.base import Face, Rendition
+from service.galleries.values import Face, Rendition
 from service.settings import StoreKind
 from training.progress import view_progress
 

@@ -9,7 +9,7 @@ from contract.vectors import l2_normalize
 from service.bounds import Deadline
 from service.duplicates import BLOCK_ROWS, Duplicate, within_request
 from service.errors import DeadlineExceededError
-from service.galleries.base import Face
+from service.galleries.values import Face
 
 SOON = Deadline(time.monotonic() + 60)
 

@@ -11,7 +11,7 @@ from contract.vectors import Features, l2_normalize
 from service.duplicates import CANDIDATES_MIN, Duplicate, DuplicatePolicy, OnDuplicate
 from service.enrolment import COPIES_RETRIES_MAX
 from service.errors import CopiesChangedError, DuplicateFaceError, NoRouteError, UncalibratedError
-from service.galleries.base import Face, GalleryInfo, HeldRendition, Rendition
+from service.galleries.values import Face, GalleryInfo, HeldRendition, Rendition
 from service.thresholds import Threshold
 from tests.repository import SOURCE, TARGET
 from tests.unit.service.world import CONFIDENCE, LONELY, MANIFEST, NEXT, World, features, open_world, soon

@@ -18,7 +18,7 @@ from service.errors import (
     UnknownGalleryError,
     UnknownModelError,
 )
-from service.galleries.base import Face, Found, GalleryInfo, Ranking, Where
+from service.galleries.values import Face, Found, GalleryInfo, Ranking, Where
 from service.identification import Query
 from service.thresholds import Threshold
 from tests.repository import SOURCE, TARGET

@@ -15,8 +15,8 @@ from service.bounds import Deadline, InFlight
 from service.catalog import Catalog
 from service.engines.echo import EchoEngine
 from service.enrolment import Enrolment
-from service.galleries.base import Face, GalleryInfo
 from service.galleries.local import LocalGalleries
+from service.galleries.values import Face, GalleryInfo
 from service.identification import Identification, SearchObserver
 from service.live_catalog import LiveCatalog
 from service.metrics import create_metrics

@@ -7,8 +7,8 @@ import pytest
 
 from contract.spaces import FeatureSpace
 from service.errors import ConflictError, GalleryTooSmallError, StillBuildingError
-from service.galleries.base import Approximation
 from service.galleries.builds import Builds
+from service.galleries.values import Approximation
 
 MEASURED = Approximation(0, 1000, 1000, 1.0, 0.9)
 KEY = ("staff", FeatureSpace(id="space", dim=2))

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from contract.spaces import FeatureSpace
-from service.galleries.base import Copy, GalleryInfo
+from service.galleries.values import Copy, GalleryInfo
 from service.migration.record import Migration, Plan, State
 
 OLD = FeatureSpace(id="old-8", dim=8)

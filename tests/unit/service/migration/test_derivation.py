@@ -12,7 +12,7 @@ from contract.spaces import FeatureSpace
 from contract.vectors import l2_normalize
 from service.bounds import Deadline, InFlight
 from service.errors import GallerySpaceMismatchError, NoRouteError
-from service.galleries.base import Face, Original
+from service.galleries.values import Face, Original
 from service.live_catalog import LiveCatalog
 from service.metrics import create_metrics
 from service.migration.derivation import Derived, derive

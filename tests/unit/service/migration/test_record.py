@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.galleries.base import GalleryInfo
+from service.galleries.values import GalleryInfo
 from service.migration.record import GALLERY_DELETED, State, settled
 from tests.unit.service.migration.migrations import NEW, OLD, THIRD, gallery, migration
 

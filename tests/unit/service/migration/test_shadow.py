@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.galleries.base import Match
+from service.galleries.values import Match
 from service.migration.record import State
 from service.migration.report import progress_of, shadow_report
 from service.migration.shadow import compare

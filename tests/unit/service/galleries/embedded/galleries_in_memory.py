@@ -8,9 +8,9 @@ from math import fsum
 import numpy as np
 
 from contract.vectors import Features, l2_normalize
-from service.galleries.base import EVERYWHERE, Where
 from service.galleries.embedded.feature_blocks import FeatureBlocks
 from service.galleries.embedded.roster import Roster
+from service.galleries.values import EVERYWHERE, Where
 
 DIM = 24
 TAG_SETS = ((), ("north",), ("north", "staff"))

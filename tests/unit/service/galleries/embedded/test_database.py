@@ -10,11 +10,11 @@ import pytest
 
 from contract.spaces import FeatureSpace
 from contract.vectors import pack_float32
-from service.galleries.base import EVERYWHERE, Copy, Face, FaceRecord, HeldRendition, Ranking, Rendition
 from service.galleries.embedded.database import open_database
 from service.galleries.embedded.enrolment import upsert
 from service.galleries.embedded.face_records import read_face, read_originals
 from service.galleries.embedded.loading import load
+from service.galleries.values import EVERYWHERE, Copy, Face, FaceRecord, HeldRendition, Ranking, Rendition
 from tests.unit.service.galleries.embedded.galleries_in_memory import unit_features
 
 SPACE = FeatureSpace(id="space-24", dim=24)

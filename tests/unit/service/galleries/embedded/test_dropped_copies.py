@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from contract.spaces import FeatureSpace
-from service.galleries.base import Copy, Face, Rendition
 from service.galleries.embedded import copies, copy_records
 from service.galleries.embedded.database import open_database
 from service.galleries.embedded.enrolment import upsert
 from service.galleries.embedded.face_records import read_originals
 from service.galleries.embedded.loading import load
 from service.galleries.embedded.memory import MemoryGallery
+from service.galleries.values import Copy, Face, Rendition
 from tests.unit.service.galleries.embedded.galleries_in_memory import unit_features
 
 OLD, NEW = FeatureSpace(id="old-8", dim=8), FeatureSpace(id="new-8", dim=8)

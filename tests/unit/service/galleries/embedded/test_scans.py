@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from contract.vectors import l2_normalize
-from service.galleries.base import EVERYWHERE, Found, Where
 from service.galleries.embedded.columns import BLOCK_ROWS
 from service.galleries.embedded.mean_scan import nearest_subjects_by_mean
 from service.galleries.embedded.scan import nearest_faces, nearest_subjects
+from service.galleries.values import EVERYWHERE, Found, Where
 from tests.unit.service.galleries.embedded.galleries_in_memory import SmallGallery, unit_features
 
 SIZES = [1, 3, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 2 * BLOCK_ROWS + 77]

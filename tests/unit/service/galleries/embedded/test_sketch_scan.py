@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
-from service.galleries.base import Face, Found, Ranking, Rendition
 from service.galleries.embedded.columns import BLOCK_ROWS
 from service.galleries.embedded.sketch_scan import CANDIDATES_MIN, nearest_by_sketch, principal_directions
 from service.galleries.local import LocalGalleries
+from service.galleries.values import Face, Found, Ranking, Rendition
 from tests.unit.service.galleries.embedded.galleries_in_memory import DIM, SmallGallery, unit_features
 
 SIZES = [1, 3, CANDIDATES_MIN, CANDIDATES_MIN + 1, BLOCK_ROWS + 1, 2 * BLOCK_ROWS + 77]
