@@ -31,12 +31,14 @@ COPIES_RETRIES_MAX: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """How many faces are new, which are duplicates, what translated them for searches (None: they came in the space).
+    """How many faces are new, which rows replaced one, which are duplicates, and what translated them for searches.
 
+    `translator` None: they came in the space.
     `inference_s` and `gallery_s` are seconds in the engine (None: it was not asked) and in the store.
     """
 
     new: int
+    replaced_rows: tuple[int, ...]
     duplicates: tuple[Duplicate, ...]
     translator: TranslatorManifest | None
     inference_s: float | None
@@ -102,7 +104,14 @@ class Enrolment:
             new = await self._galleries.upsert(gallery.name, faces, original, translated)
         labels = (self._galleries.name, self._metrics.gallery_label(gallery.name))
         self._metrics.gallery_enrolled_faces.labels(*labels).inc(len(faces))
-        return Enrolled(new, duplicates, serving.translator, _inference_s(brought.values()), time.monotonic() - started)
+        return Enrolled(
+            new=sum(new),
+            replaced_rows=tuple(row for row, is_new in enumerate(new) if not is_new),
+            duplicates=duplicates,
+            translator=serving.translator,
+            inference_s=_inference_s(brought.values()),
+            gallery_s=time.monotonic() - started,
+        )
 
     async def _bring(self, original: Rendition, space: FeatureSpace, deadline: Deadline) -> Brought | None:
         """Into a copy that does not serve; None where the original itself is in its space, or no route leads there."""

@@ -1,5 +1,6 @@
 """One batch into a gallery: all of it, or all but the rows that the gateway refuses."""
 
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Final
 
@@ -7,7 +8,7 @@ from service.bulk.batches import Batch
 from service.bulk.client import Gateway
 from service.bulk.errors import GatewayProblemError
 
-NEW, REPLACED, NEW_OR_REPLACED = "new", "replaced", "new or replaced"
+NEW, REPLACED = "new", "replaced"
 REFUSED: Final = "refused: "
 
 # Codes that speak of single rows. Any other ends the import: it would meet every row alike.
@@ -24,11 +25,10 @@ class Fates:
         self.of_rows: list[str] = []
         self.new = 0
 
-    def stored(self, rows: int, new: int) -> None:
-        """Rows that the gateway has enrolled."""
-        fate = {0: REPLACED, rows: NEW}.get(new, NEW_OR_REPLACED)
-        self.of_rows += [fate] * rows
-        self.new += new
+    def stored(self, rows: int, replaced: Collection[int]) -> None:
+        """Rows that the gateway has enrolled, and which of them replaced a face."""
+        self.of_rows += [REPLACED if row in replaced else NEW for row in range(rows)]
+        self.new += rows - len(replaced)
 
 
 def enrol(gateway: Gateway, gallery: str, batch: Batch) -> Fates:
@@ -52,7 +52,7 @@ def enrol(gateway: Gateway, gallery: str, batch: Batch) -> Fates:
             else:
                 raise
         else:
-            fates.stored(len(part), int(answer["new"]))
+            fates.stored(len(part), {int(row) for row in answer["replaced_rows"]})
     return fates
 
 

@@ -58,9 +58,10 @@ class GalleryStore(Protocol):
 
     async def upsert(
         self, gallery: str, faces: Sequence[Face], original: Rendition, translated: Sequence[Rendition] = ()
-    ) -> int:
-        """Enrol or replace faces [N], all or none, in the serving copy and every other; returns how many were new.
+    ) -> Sequence[bool]:
+        """Enrol or replace faces [N], all or none, in the serving copy and every other; returns which [N] were new.
 
+        Of a face that is given twice the last row holds, and the first is the new one if it was not there before.
         `original` is kept whether or not a copy is in its space. In a copy for which nothing is given, a replaced
         face keeps its feature if its subject stays the same, and is otherwise taken out.
 

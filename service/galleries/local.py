@@ -88,8 +88,8 @@ class LocalGalleries:
 
     async def upsert(
         self, gallery: str, faces: Sequence[Face], original: Rendition, translated: Sequence[Rendition] = ()
-    ) -> int:
-        """Enrol or replace faces, all or none; returns how many were new."""
+    ) -> Sequence[bool]:
+        """Enrol or replace faces, all or none; returns which were new."""
         return await self._change(gallery, enrolment.upsert, faces, original, translated, self._faces_max)
 
     async def get(self, gallery: str, face_id: str) -> FaceRecord:

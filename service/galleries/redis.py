@@ -107,8 +107,8 @@ class RedisGalleries:
     @_bounded
     async def upsert(
         self, gallery: str, faces: Sequence[Face], original: Rendition, translated: Sequence[Rendition] = ()
-    ) -> int:
-        """Enrol or replace faces, all or none; returns how many were new."""
+    ) -> Sequence[bool]:
+        """Enrol or replace faces, all or none; returns which were new."""
         return await redis_faces.upsert(self._redis, gallery, faces, original, translated, self._faces_max)
 
     @_bounded

@@ -6,7 +6,7 @@ from service.errors import GalleryLimitError, UnknownFaceError, UnknownSubjectEr
 from service.galleries.redis_commands import RedisCommands
 from service.galleries.redis_lifecycle import find
 from service.galleries.redis_records import key_of, read_record, record_fields, upsert_arguments
-from service.galleries.redis_scripts import UPSERT
+from service.galleries.redis_scripts import NEW, UPSERT
 from service.galleries.values import Face, FaceRecord, Rendition, SubjectRecord
 
 
@@ -17,13 +17,13 @@ async def upsert(
     original: Rendition,
     translated: Sequence[Rendition],
     faces_max: int,
-) -> int:
-    """Enrol or replace faces, all or none; returns how many were new."""
+) -> list[bool]:
+    """Enrol or replace faces, all or none; returns which were new."""
     arguments = upsert_arguments(faces, original, translated)
-    new = int(await redis.change(UPSERT, key_of(gallery), faces_max, *arguments))
-    if new < 0:
+    new = await redis.change(UPSERT, key_of(gallery), faces_max, *arguments)
+    if new is None:
         raise GalleryLimitError(f"a gallery holds at most {faces_max} faces")
-    return new
+    return [row == NEW for row in new.decode()]
 
 
 async def read_face(redis: RedisCommands, gallery: str, face_id: str) -> FaceRecord:

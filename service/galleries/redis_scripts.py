@@ -9,6 +9,8 @@ full Redis refuses a script that begins by adding.
 Indexes are made apart: a cluster with a search coordinator refuses FT commands in scripts.
 """
 
+NEW, OLD = "n", "o"
+
 OPENING = """
 local gallery = KEYS[1]
 local incarnation = redis.call('HGET', gallery, 'incarnation')
@@ -64,7 +66,7 @@ end
 # ARGV: 1 the most faces a gallery may hold, 2 the number of renditions, the original's first; for each: space, dim,
 # translator (empty for native features); then for each face: id, subject, tags, enrolled_at_ms, metadata (both texts
 # empty for none), and for each rendition: feature, confidence (empty where there is none).
-# Returns how many faces were new, or -1 where they do not fit.
+# Returns a letter for each face, NEW or OLD, or nothing where they do not fit.
 UPSERT = f"""{OPENING}{_SUBJECTS}
 local renditions, given, first = {{}}, {{}}, 3
 for i = 1, tonumber(ARGV[2]) do
@@ -79,12 +81,12 @@ for i = 1, tonumber(ARGV[2]) do
   end
 end
 if not given[copies[1].space] then return redis.error_reply('COPIESCHANGED') end
-local width, new, seen = 5 + 2 * #renditions, 0, {{}}
+local width, rows, new, seen = 5 + 2 * #renditions, {{}}, 0, {{}}
 for i = first, #ARGV, width do
-  if not seen[ARGV[i]] and redis.call('EXISTS', face_key(ARGV[i])) == 0 then new = new + 1 end
-  seen[ARGV[i]] = true
+  local there = seen[ARGV[i]] or redis.call('EXISTS', face_key(ARGV[i])) == 1
+  rows[#rows + 1], new, seen[ARGV[i]] = there and '{OLD}' or '{NEW}', there and new or new + 1, true
 end
-if counted('faces') + new > tonumber(ARGV[1]) then return -1 end
+if counted('faces') + new > tonumber(ARGV[1]) then return false end
 
 local revision, origin = redis.call('HINCRBY', gallery, 'revision', 1), renditions[1].space
 local function hold(fields, space, feature, translator, confidence)
@@ -131,7 +133,7 @@ for i = first, #ARGV, width do
   redis.call('HSET', face, unpack(fields))
 end
 write_counts()
-return new
+return table.concat(rows)
 """
 
 _DELETION = f"""{OPENING}{_SUBJECTS}

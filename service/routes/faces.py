@@ -106,15 +106,16 @@ class DuplicateAnswer(BaseModel):
 
 
 class EnrolAnswer(BaseModel):
-    """How many faces were enrolled, how many of them were not there before; `translator` is null for native ones.
+    """How many faces were enrolled, how many of them were not there before, and which rows replaced one that was.
 
-    `duplicates` is empty unless they are to be reported.
+    `translator` is null for native ones; `duplicates` is empty unless they are to be reported.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     enrolled: int
     new: int
+    replaced_rows: list[int]
     translator: EnrolledTranslator | None
     duplicates: list[DuplicateAnswer]
 
@@ -216,6 +217,7 @@ def _enrol_answer(rows: int, enrolled: Enrolled) -> EnrolAnswer:
     return EnrolAnswer(
         enrolled=rows,
         new=enrolled.new,
+        replaced_rows=list(enrolled.replaced_rows),
         translator=None if made_by is None else EnrolledTranslator(id=made_by.id, version=made_by.version),
         duplicates=[
             DuplicateAnswer(row=d.row, face_id=d.face_id, subject=d.subject, similarity=d.similarity)

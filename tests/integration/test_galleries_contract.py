@@ -73,7 +73,7 @@ async def test_an_upsert_beyond_the_bound_changes_nothing(stores: Stores) -> Non
             await store.upsert("staff", faces, native(unit_features(3)))
         assert await store.info("staff") == info_of("staff", FACES_MAX - 1, 1)
         assert (await store.get("staff", "f0")).face.subject == "s"
-        assert await store.upsert("staff", [Face("f0", "t"), Face("new-1", "t")], native(unit_features(2))) == 1
+        assert await store.upsert("staff", faces[:2], native(unit_features(2))) == [False, True]
 
 
 async def test_the_number_of_galleries_is_bounded(stores: Stores) -> None:
@@ -112,7 +112,7 @@ async def test_everything_is_there_after_closing_and_opening_again(stores: Store
         assert [match.face_id for match in tagged.matches[0]] == [faces[3].face_id]
         assert (await store.get("staff", faces[3].face_id)).face == faces[3]
         assert (await store.subject("staff", faces[9].subject)).metadata == '{"b":2}'
-        assert await store.upsert("staff", [Face("later", "somebody")], native(features[:1])) == 1
+        assert await store.upsert("staff", [Face("later", "somebody")], native(features[:1])) == [True]
         assert (await store.info("staff")).faces == 1500
 
 

@@ -41,7 +41,7 @@ async def test_enrolment_goes_into_every_copy_for_which_something_is_given(store
         await store.create("staff", SPACE)
         await store.add_copy("staff", OTHER_SPACE)
         both = translated(features)
-        assert await store.upsert("staff", faces_of(3), Rendition(SPACE, features), [both]) == 3
+        assert await store.upsert("staff", faces_of(3), Rendition(SPACE, features), [both]) == [True] * 3
         assert await copies(store) == {SPACE.id: 3, OTHER_SPACE.id: 3}
         record = await store.get("staff", faces_of(3)[1].face_id)
         assert record.origin == SPACE.id

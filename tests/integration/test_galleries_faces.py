@@ -35,14 +35,14 @@ async def test_everything_about_a_face_is_kept_and_replaced(stores: Stores) -> N
     full = Face("b+2", "subject=y", ("entrance", "north"), 1_700_000_000_123, '{"camera":7,"note":"ä \\"quoted\\""}')
     async with stores.open() as store:
         await store.create("staff", SPACE)
-        assert await store.upsert("staff", [plain, full], native(features[:2])) == 2
+        assert await store.upsert("staff", [plain, full], native(features[:2])) == [True, True]
         for face in (plain, full):
             record = await store.get("staff", face.face_id)
             assert (record.face, record.origin) == (face, SPACE.id)
             assert record.held == (HeldRendition(SPACE.id, None, None),)
         assert await store.info("staff") == info_of("staff", 2, 2)
         moved = Face("b+2", "subject@x", ("south",), 5)
-        assert await store.upsert("staff", [moved, Face("c", "subject@x")], native(features[1:])) == 1
+        assert await store.upsert("staff", [moved, Face("c", "subject@x")], native(features[1:])) == [False, True]
         assert (await store.get("staff", "b+2")).face == moved
         assert await store.info("staff") == info_of("staff", 3, 1)
         [[best]] = (await store.search("staff", SPACE, features[1:2], 1)).matches
@@ -54,7 +54,7 @@ async def test_a_translated_face_is_searched_as_translated_and_keeps_its_origina
     faces, before, after = faces_of(3), unit_features(3, seed=1), unit_features(3, seed=2)
     async with stores.open() as store:
         await store.create("staff", SPACE)
-        assert await store.upsert("staff", faces, native(before, OTHER_SPACE), [translated(after)]) == 3
+        assert await store.upsert("staff", faces, native(before, OTHER_SPACE), [translated(after)]) == [True] * 3
         record = await store.get("staff", faces[2].face_id)
         assert (record.face, record.origin) == (faces[2], OTHER_SPACE.id)
         assert record.held == (HeldRendition(SPACE.id, "translator@1", 0.5),)
@@ -87,7 +87,7 @@ async def test_a_face_given_twice_in_one_batch_is_as_the_last_says(stores: Store
     faces = [Face("twice", "first"), Face("once", "somebody"), Face("twice", "last")]
     async with stores.open() as store:
         await store.create("staff", SPACE)
-        assert await store.upsert("staff", faces, native(features)) == 2
+        assert await store.upsert("staff", faces, native(features)) == [True, True, False]
         assert (await store.get("staff", "twice")).face == faces[2]
         [[best]] = (await store.search("staff", SPACE, features[2:], 1)).matches
         assert (best.face_id, best.subject) == ("twice", "last")
@@ -135,7 +135,7 @@ async def test_deleting_a_face_or_a_subject_takes_it_out_of_search_counts_and_or
                 await store.delete_face("staff", face_id)
         with pytest.raises(UnknownSubjectError):
             await store.delete_subject("staff", faces[3].subject)
-        assert await store.upsert("staff", faces[:5], native(features[:5])) == 3
+        assert await store.upsert("staff", faces[:5], native(features[:5])) == [True, False, False, True, True]
         assert await store.info("staff") == info_of("staff", 29, 10)
 
 

@@ -121,7 +121,7 @@ async def test_a_full_disk_refuses_the_write_and_keeps_what_was_there(tmp_path: 
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (hard_limit, hard_limit))
         assert (await store.info("staff")).faces == 10
-        assert await store.upsert("staff", [Face("later", "somebody")], native(unit_features(1))) == 1
+        assert await store.upsert("staff", [Face("later", "somebody")], native(unit_features(1))) == [True]
     async with LocalStores(tmp_path).open() as store:
         assert (await store.info("staff")).faces == 11
 

@@ -216,4 +216,4 @@ async def test_a_restart_of_redis_between_two_calls_goes_unnoticed(server: Redis
         await asyncio.to_thread(server.kill)
         await asyncio.to_thread(server.start)
         assert (await store.info("staff")).faces == 0
-        assert await store.upsert("staff", faces_of(1), native(unit_features(1))) == 1
+        assert await store.upsert("staff", faces_of(1), native(unit_features(1))) == [True]

@@ -135,14 +135,15 @@ def test_a_bad_enrolment_is_refused_with_its_row_and_changes_nothing(
     assert client.get(f"/galleries/{gallery}").json()["faces"] == 0
 
 
-def enrolled(new: int, rows: int, translator: dict[str, object] | None = None) -> dict[str, object]:
-    return {"enrolled": rows, "new": new, "translator": translator, "duplicates": []}
+def enrolled(rows: int, replaced: int = 0, translator: dict[str, object] | None = None) -> dict[str, object]:
+    answer = {"enrolled": rows, "new": rows - replaced, "replaced_rows": [*range(replaced)]}
+    return answer | {"translator": translator, "duplicates": []}
 
 
 def test_native_faces_are_enrolled_and_replaced(client: httpx.Client, gallery: str) -> None:
     features = random_features(6, TARGET.dim)
-    assert enrol(client, gallery, TARGET, features[:4]) == enrolled(4, 4)
-    assert enrol(client, gallery, TARGET, features) == enrolled(2, 6)
+    assert enrol(client, gallery, TARGET, features[:4]) == enrolled(4)
+    assert enrol(client, gallery, TARGET, features) == enrolled(6, replaced=4)
     description = client.get(f"/galleries/{gallery}").json()
     assert (description["faces"], description["subjects"], description["origins"]) == (6, 3, {TARGET.id: 6})
     stored = client.get(f"/galleries/{gallery}/faces/face-003").json()
@@ -170,7 +171,7 @@ def test_what_is_said_of_a_face_is_kept_with_it(client: httpx.Client, gallery: s
 def test_faces_of_a_source_space_are_translated_on_the_way_in_and_marked(client: httpx.Client, gallery: str) -> None:
     features = random_features(4)
     answer = enrol(client, gallery, SOURCE, features)
-    assert answer == enrolled(4, 4, {"id": TRANSLATOR, "version": 1})
+    assert answer == enrolled(4, translator={"id": TRANSLATOR, "version": 1})
     stored = client.get(f"/galleries/{gallery}/faces/face-000").json()
     [held] = stored["held"]
     assert stored["origin"] == SOURCE.id

@@ -21,9 +21,10 @@ def upsert(
     original: Rendition,
     translated: Sequence[Rendition],
     faces_max: int,
-) -> int:
-    """Enrol or replace faces [N]; of a face that is given twice the last holds; returns how many were new."""
+) -> list[bool]:
+    """Enrol or replace faces [N]; of a face that is given twice the last holds; returns which [N] were new."""
     held = _held(gallery, original, translated)
+    face_ids = [face.face_id for face in faces]
     last = sorted({face.face_id: row for row, face in enumerate(faces)}.values())
     if len(last) < len(faces):
         faces, original = [faces[row] for row in last], rows_of(original, last)
@@ -37,7 +38,7 @@ def upsert(
         _show(gallery, enrolment, new, faceless)
     if enrolment.replaced:  # new faces leave nothing to erase and need not wait for it
         erase_deleted(connection)
-    return new
+    return _new_rows(face_ids, enrolment.replaced)
 
 
 def delete_face(connection: sqlite3.Connection, gallery: MemoryGallery, face_id: str) -> None:
@@ -65,6 +66,14 @@ def _held(gallery: MemoryGallery, original: Rendition, translated: Sequence[Rend
     if gallery.copies[gallery.serving].keys.copy not in held:
         raise CopiesChangedError(f"nothing is given for the feature space {gallery.serving.id} that serves searches")
     return held
+
+
+def _new_rows(face_ids: Sequence[str], known: Iterable[str]) -> list[bool]:
+    seen, new = set(known), []
+    for face_id in face_ids:
+        new.append(face_id not in seen)
+        seen.add(face_id)
+    return new
 
 
 def _plan(

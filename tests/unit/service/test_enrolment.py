@@ -101,7 +101,7 @@ async def test_an_enrolment_that_meets_the_end_of_a_copy_goes_into_what_is_left(
 async def test_copies_that_never_stand_still_are_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     gallery, attempts = await world.gallery(), 0
 
-    async def upsert(name: str, faces: list[Face], original: Rendition, translated: list[Rendition]) -> int:
+    async def upsert(name: str, faces: list[Face], original: Rendition, translated: list[Rendition]) -> list[bool]:
         nonlocal attempts
         attempts += 1
         raise CopiesChangedError("as scripted")

@@ -94,7 +94,8 @@ def test_what_was_taken_over_can_be_enrolled_anew(tmp_path: Path) -> None:
     with closing(open_database(tmp_path / "file")) as database:
         staff = load(database, time.monotonic)["staff"]
         faces = [Face("face-4", "subject-2"), Face("face-7", "subject-3")]
-        assert upsert(database, staff, faces, Rendition(SPACE, unit_features(2, seed=1)), [], faces_max=30) == 1
+        new = upsert(database, staff, faces, Rendition(SPACE, unit_features(2, seed=1)), [], faces_max=30)
+        assert new == [True, False]
         assert read_face(database, staff.key, "face-7").held == (HeldRendition(SPACE.id, None, None),)
         before = staff.info()
         assert load(database, time.monotonic)["staff"].info() == before
