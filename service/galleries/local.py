@@ -19,6 +19,7 @@ from service.galleries.embedded.memory import MemoryGallery
 from service.galleries.embedded.searching import search_in_steps
 from service.galleries.embedded.sketching import sketch
 from service.galleries.embedded.threads import Threads
+from service.galleries.notes import notes_max
 from service.galleries.values import (
     EVERYWHERE,
     Approximation,
@@ -54,6 +55,7 @@ class LocalGalleries:
         self._infos = {name: gallery.info() for name, gallery in self._galleries.items()}  # whole at any moment
         self._faces_max = faces_max
         self._galleries_max = galleries_max
+        self._notes_max = notes_max(galleries_max)
         self._clock = clock
         self._threads = Threads()
         self._builds = Builds()
@@ -177,7 +179,7 @@ class LocalGalleries:
 
     async def note(self, key: str, value: str | None, before: str | None) -> bool:
         """Keep text under a key, or forget it with its counts, if what is kept now is `before`."""
-        return await self._keep(note_records.note, key, value, before)
+        return await self._keep(note_records.note, key, value, before, self._notes_max)
 
     async def noted(self, key: str) -> str | None:
         """The text under a key."""
@@ -189,7 +191,7 @@ class LocalGalleries:
 
     async def tally(self, key: str, counts: Mapping[str, int]) -> None:
         """Add to named counts under a key."""
-        await self._keep(note_records.tally, key, counts)
+        await self._keep(note_records.tally, key, counts, self._notes_max)
 
     async def tallied(self, key: str) -> Mapping[str, int]:
         """The counts under a key."""

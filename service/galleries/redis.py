@@ -18,6 +18,7 @@ from service.galleries import (
     redis_search,
 )
 from service.galleries.builds import Builds
+from service.galleries.notes import notes_max
 from service.galleries.redis_cluster_connection import connect
 from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
 from service.galleries.redis_records import key_of, read_originals
@@ -71,6 +72,7 @@ class RedisGalleries:
         self._redis = redis
         self._faces_max = faces_max
         self._galleries_max = galleries_max
+        self._notes_max = notes_max(galleries_max)
         self._examined = False
         self._builds = Builds()
 
@@ -205,7 +207,7 @@ class RedisGalleries:
     @_bounded
     async def note(self, key: str, value: str | None, before: str | None) -> bool:
         """Keep text under a key if what is kept now is `before`; None forgets it and its counts."""
-        return await redis_notes.note(self._redis, key, value, before)
+        return await redis_notes.note(self._redis, key, value, before, self._notes_max)
 
     @_bounded
     async def noted(self, key: str) -> str | None:
@@ -220,7 +222,7 @@ class RedisGalleries:
     @_bounded
     async def tally(self, key: str, counts: Mapping[str, int]) -> None:
         """Add to named counts under a key."""
-        await redis_notes.tally(self._redis, key, counts)
+        await redis_notes.tally(self._redis, key, counts, self._notes_max)
 
     @_bounded
     async def tallied(self, key: str) -> Mapping[str, int]:

@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping
 
-from service.errors import GalleryLimitError
+from service.galleries.notes import check_length
 from service.galleries.redis_commands import RedisCommands
 from service.galleries.redis_records import NOTES_KEY, tally_key_of
-
-NOTES_MAX = 1000  # keys, of notes and of tallies each
-NOTE_BYTES_MAX = 65_536
 
 # KEYS: 1 the notes. ARGV: 1 a key, 2 the most notes, 3 whether there is a text to keep, 4 the text, 5 what is kept now,
 # absent where there is nothing. Returns whether that is so.
@@ -37,12 +34,11 @@ return 1
 """
 
 
-async def note(redis: RedisCommands, key: str, value: str | None, before: str | None) -> bool:
+async def note(redis: RedisCommands, key: str, value: str | None, before: str | None, notes_max: int) -> bool:
     """Compare and set, or forget."""
-    if value is not None and len(value.encode()) > NOTE_BYTES_MAX:
-        raise GalleryLimitError(f"a note holds at most {NOTE_BYTES_MAX} bytes")
+    check_length(value or "")
     expected = () if before is None else (before,)
-    return bool(await redis.change(NOTE, NOTES_KEY, key, NOTES_MAX, int(value is not None), value or "", *expected))
+    return bool(await redis.change(NOTE, NOTES_KEY, key, notes_max, int(value is not None), value or "", *expected))
 
 
 async def noted(redis: RedisCommands, key: str) -> str | None:
@@ -56,10 +52,10 @@ async def notes(redis: RedisCommands) -> Mapping[str, str]:
     return {key.decode(): value.decode() for key, value in (await redis.command("HGETALL", NOTES_KEY)).items()}
 
 
-async def tally(redis: RedisCommands, key: str, counts: Mapping[str, int]) -> None:
+async def tally(redis: RedisCommands, key: str, counts: Mapping[str, int], tallies_max: int) -> None:
     """Add all counts at once."""
     if counts:
-        await redis.change(TALLY, NOTES_KEY, key, NOTES_MAX, *(part for pair in counts.items() for part in pair))
+        await redis.change(TALLY, NOTES_KEY, key, tallies_max, *(part for pair in counts.items() for part in pair))
 
 
 async def tallied(redis: RedisCommands, key: str) -> Mapping[str, int]:

@@ -4,22 +4,19 @@ import sqlite3
 from collections.abc import Mapping
 
 from service.errors import GalleryLimitError
-
-NOTES_MAX = 1000  # keys, of notes and of tallies each
-NOTE_BYTES_MAX = 65_536
+from service.galleries.notes import check_length
 
 
-def note(connection: sqlite3.Connection, key: str, value: str | None, before: str | None) -> bool:
+def note(connection: sqlite3.Connection, key: str, value: str | None, before: str | None, notes_max: int) -> bool:
     """Keep text, or forget it with its counts, if what is kept now is `before`. Raises GalleryLimitError."""
     if noted(connection, key) != before:
         return False
     if value is None:
         _forget(connection, key)
         return True
-    if len(value.encode()) > NOTE_BYTES_MAX:
-        raise GalleryLimitError(f"a note holds at most {NOTE_BYTES_MAX} bytes")
-    if before is None and _count(connection, "SELECT count(*) FROM notes") >= NOTES_MAX:
-        raise GalleryLimitError(f"at most {NOTES_MAX} notes are kept")
+    check_length(value)
+    if before is None and _count(connection, "SELECT count(*) FROM notes") >= notes_max:
+        raise GalleryLimitError(f"at most {notes_max} notes are kept")
     with connection:
         connection.execute("INSERT OR REPLACE INTO notes (key, value) VALUES (?, ?)", (key, value))
     return True
@@ -36,10 +33,10 @@ def notes(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute("SELECT key, value FROM notes ORDER BY key"))
 
 
-def tally(connection: sqlite3.Connection, key: str, counts: Mapping[str, int]) -> None:
+def tally(connection: sqlite3.Connection, key: str, counts: Mapping[str, int], tallies_max: int) -> None:
     """Add to named counts under a key. Raises GalleryLimitError."""
-    if not tallied(connection, key) and _count(connection, "SELECT count(DISTINCT key) FROM tallies") >= NOTES_MAX:
-        raise GalleryLimitError(f"at most {NOTES_MAX} tallies are kept")
+    if not tallied(connection, key) and _count(connection, "SELECT count(DISTINCT key) FROM tallies") >= tallies_max:
+        raise GalleryLimitError(f"at most {tallies_max} tallies are kept")
     with connection:
         connection.executemany(
             "INSERT INTO tallies (key, name, count) VALUES (?, ?, ?)"
