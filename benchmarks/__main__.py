@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from benchmarks import commands_galleries
 from benchmarks.curves import curves_result
 from benchmarks.directions import directions_result, judge_directions
 from benchmarks.few_pairs import few_pairs_result, try_few_pairs
 from benchmarks.quality import quality_result
-from benchmarks.results import PAGE, Result, render, write
+from benchmarks.results import PAGE, publish, render, write
 from benchmarks.tables import study, tables_result
 from benchmarks.training import Material, paint_material, training_result
 from benchmarks.translate import translate_result
@@ -28,6 +29,7 @@ Name = Annotated[str, typer.Option(help="Of the result's file.")]
 Out = Annotated[Path, typer.Option(help="Folder of the trainings; finished and interrupted ones are taken up.")]
 
 app = typer.Typer(help="Measure, and write docs/results and docs/benchmarks.md.")
+app.add_typer(commands_galleries.app)
 
 
 @app.callback(invoke_without_command=True)
@@ -59,7 +61,7 @@ def quality(
     with view_progress(as_json=False) as view:
         outcome = run_bakeoff(contest, out, out / PROMOTED, view.stage, view.iterations)
     options = {"source": source, "target": target, "name": name, "methods": methods}
-    _publish(quality_result(name, _command("quality", pairs, options, config), outcome))
+    publish(quality_result(name, _command("quality", pairs, options, config), outcome))
 
 
 @app.command()
@@ -76,7 +78,7 @@ def directions(
         numbers = [int(seed) for seed in names_in(seeds)]
         summaries = judge_directions(pairs, names_in(methods), numbers, out, workers, view.counter("bake-offs"))
     options = {"name": name, "methods": methods, "seeds": seeds}
-    _publish(directions_result(name, _command("directions", pairs, options), summaries))
+    publish(directions_result(name, _command("directions", pairs, options), summaries))
 
 
 @app.command()
@@ -84,7 +86,7 @@ def tables(pairs: Pairs, source: Source, target: Target, out: Out) -> None:
     """Train the paper's architectures on one budget, and on another domain; keep its Tables 3, 4 and 6."""
     with view_progress(as_json=False) as view:
         studies = study(pairs, source, target, out, view.stage, view.iterations)
-    _publish(tables_result(_command("tables", pairs, {"source": source, "target": target}), studies))
+    publish(tables_result(_command("tables", pairs, {"source": source, "target": target}), studies))
 
 
 @app.command()
@@ -106,7 +108,7 @@ def curves(
     with view_progress(as_json=False) as view:
         summary = draw_learning_curve(contest, curve, out, view.stage, view.iterations)
     options = {"source": source, "target": target, "name": name, "methods": methods, "rows": rows, "kinds": kinds}
-    _publish(curves_result(name, _command("curves", pairs, options, config), summary))
+    publish(curves_result(name, _command("curves", pairs, options, config), summary))
 
 
 @app.command()
@@ -118,7 +120,7 @@ def few_pairs(pairs: Pairs, source: Source, target: Target, out: Out, name: Name
         view.stage("fitting and judging")
         trials = try_few_pairs(pairs, source, target, out)
     options = {"source": source, "target": target, "name": name}
-    _publish(few_pairs_result(name, _command("few-pairs", pairs, options), trials))
+    publish(few_pairs_result(name, _command("few-pairs", pairs, options), trials))
 
 
 @app.command("training")
@@ -132,7 +134,7 @@ def side_by_side(
     with tempfile.TemporaryDirectory() as folder, view_progress(as_json=False) as view:
         given = Material(pairs, source, target) if pairs else paint_material(Path(folder), view.stage_progress)
         result = training_result(f"python -m benchmarks training{options}", given, view.stage)
-    _publish(result)
+    publish(result)
 
 
 def _command(name: str, pairs: Path, options: dict[str, str], configs: list[Path] | None = None) -> str:
@@ -140,11 +142,6 @@ def _command(name: str, pairs: Path, options: dict[str, str], configs: list[Path
     arguments = [f"--{option} {value}" for option, value in options.items()]
     arguments += [f"--config {file}" for file in configs or []]
     return f"python -m benchmarks {name} --pairs {pairs.name} {' '.join(arguments)} --out DIR"
-
-
-def _publish(result: Result) -> None:
-    write(result)
-    page()
 
 
 if __name__ == "__main__":

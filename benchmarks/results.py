@@ -79,6 +79,17 @@ def write(result: Result) -> Path:
     return file
 
 
+def growth_plot_of(name: str) -> Path:
+    """Where a result's picture of growth lies, if it has one."""
+    return RESULTS / f"{name}-growth.png"
+
+
+def publish(result: Result) -> None:
+    """Write a result, and the page anew."""
+    write(result)
+    PAGE.write_text(render(), encoding="utf-8")
+
+
 def today() -> str:
     """The date of a measurement."""
     return datetime.now(UTC).date().isoformat()
@@ -110,6 +121,8 @@ def _section(result: Result) -> str:
         f"`{result.command}`  \n{result.date}, {result.machine}, {result.seconds:,.0f} s\n",
         "| figure | value | 95 % interval |\n|---|---|---|",
     ]
+    if growth_plot_of(result.name).exists():
+        lines.insert(2, f"![Growth]({RESULTS.name}/{growth_plot_of(result.name).name})\n")
     for key, figure in result.figures.items():
         value, interval = (
             (figure, "") if isinstance(figure, float) else (figure.value, f"{figure.low:.4g} … {figure.high:.4g}")

@@ -37,7 +37,7 @@ def translate_result(command: str) -> Result:
             continue
         with tempfile.TemporaryDirectory() as folder:
             repository = Path(folder) / "model_repository"
-            version = _export(method, repository)
+            version = export_untrained(method, SOURCE, TARGET, repository)
             figures |= _measure(method, version, repository, Path(folder) / "galleries")
     return Result(
         name="translate",
@@ -82,14 +82,15 @@ def _measure(method: Method, version: Path, repository: Path, galleries: Path) -
     return figures
 
 
-def _export(method: Method, repository: Path) -> Path:
+def export_untrained(method: Method, source: FeatureSpace, target: FeatureSpace, repository: Path) -> Path:
+    """Export a method's network with seeded random weights, which cost what trained ones do; returns the version."""
     torch.manual_seed(0)
     training = Training(data_fingerprint="0" * 64, rows=1, identities=1, config={}, seed=0, seconds=0.0, software={})
-    translator = empty_translator(method, SOURCE.dim, TARGET.dim)
+    translator = empty_translator(method, source.dim, target.dim)
     if isinstance(translator.network, Kernel):  # its cost is its supports'
-        translator.network.supports = torch.randn(SUPPORTS_MAX, SOURCE.dim) * 0.1
-        translator.network.weights = torch.randn(SUPPORTS_MAX, TARGET.dim)
-    facts = Facts(id="bench", method=method, source=SOURCE, target=TARGET, training=training)
+        translator.network.supports = torch.randn(SUPPORTS_MAX, source.dim) * 0.1
+        translator.network.weights = torch.randn(SUPPORTS_MAX, target.dim)
+    facts = Facts(id="bench", method=method, source=source, target=target, training=training)
     return export_translator(translator, facts, repository)
 
 

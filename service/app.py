@@ -17,6 +17,7 @@ from service.engines.base import Engine
 from service.engines.echo import EchoEngine
 from service.engines.torchscript import TorchScriptEngine
 from service.engines.triton import TritonEngine
+from service.enrolment import Enrolment
 from service.errors import CatalogError
 from service.galleries.base import GalleryStore
 from service.galleries.local import LocalGalleries
@@ -24,6 +25,11 @@ from service.galleries.redis import RedisGalleries
 from service.identification import Identification
 from service.live_catalog import LiveCatalog
 from service.metrics import Metrics, create_metrics
+from service.migration.backfill import Backfill, BackfillBounds
+from service.migration.jobs import Migrations
+from service.migration.pace import LiveTraffic, Pace
+from service.migration.plan import SAMPLE_FACES_MAX, Planner
+from service.migration.shadow import PROBES_MAX, Shadow
 from service.observation import Observation
 from service.problems import Problem, add_problem_handlers
 from service.readiness import ReadinessCheck
@@ -77,6 +83,11 @@ async def _open_parts(settings: Settings, metrics: Metrics, access: Access) -> A
         await catalog.reload()
         rows = InFlight(settings.rows_in_flight_max, "features", metrics.rows_in_flight)
         translation = Translation(catalog, engine, rows, metrics)
+        # Migrations have a bound of their own, so that they take no place of a request's features.
+        migration_rows = InFlight(_migration_rows_max(settings), "features", metrics.migration_rows_in_flight)
+        migrating = Translation(catalog, engine, migration_rows, metrics)
+        shadow = Shadow(galleries, migrating, metrics, settings.shadow_share, settings.timeout_ms)
+        woken = asyncio.Event()
         parts = Parts(
             settings=settings,
             metrics=metrics,
@@ -86,14 +97,38 @@ async def _open_parts(settings: Settings, metrics: Metrics, access: Access) -> A
             catalog=catalog,
             translation=translation,
             galleries=galleries,
-            identification=Identification(translation, galleries, catalog, metrics),
+            identification=Identification(translation, galleries, catalog, metrics, shadow),
+            enrolment=Enrolment(translation, galleries, catalog, metrics),
+            traffic=LiveTraffic(),
+            migrations=Migrations(galleries, catalog, Planner(galleries, catalog, migrating), woken.set),
             readiness=ReadinessCheck(catalog, engine, galleries),
         )
         # Apart, so that a revoked key does not wait for an engine that hangs.
-        for look in (partial(_look_at_repository, parts), partial(_look_at_keys, parts)):
-            watch = asyncio.create_task(_keep_looking(look, settings.reload_interval_s))
-            stack.push_async_callback(_cancel, watch)
+        looks = (partial(_look_at_repository, parts), partial(_look_at_keys, parts))
+        backfill = _backfill(parts, migrating, woken, shadow)
+        for work in (
+            *(_keep_looking(look, settings.reload_interval_s) for look in looks),
+            backfill.run(),
+            shadow.run(),
+        ):
+            stack.push_async_callback(_cancel, asyncio.create_task(work))
         yield parts
+
+
+def _migration_rows_max(settings: Settings) -> int:
+    return settings.migration_batches_at_once * settings.migration_batch_faces + SAMPLE_FACES_MAX + PROBES_MAX
+
+
+def _backfill(parts: Parts, translation: Translation, woken: asyncio.Event, shadow: Shadow) -> Backfill:
+    settings = parts.settings
+    bounds = BackfillBounds(
+        batch_faces=settings.migration_batch_faces,
+        batches_at_once=settings.migration_batches_at_once,
+        lease_ms=settings.migration_lease_ms,
+        poll_s=settings.migration_poll_s,
+    )
+    pace = Pace(parts.traffic, settings.migration_share)
+    return Backfill(parts.migrations, parts.galleries, translation, pace, parts.metrics, bounds, woken, shadow.watch)
 
 
 async def _open_engine(settings: Settings) -> Engine:
@@ -107,11 +142,14 @@ async def _open_engine(settings: Settings) -> Engine:
 
 
 async def _open_galleries(settings: Settings) -> GalleryStore:
-    bounds = {"faces_max": settings.faces_max, "galleries_max": settings.galleries_max}
+    faces_max, galleries_max = settings.faces_max, settings.galleries_max
     if settings.gallery_store is StoreKind.REDIS:
         url = settings.redis_url.get_secret_value()
-        return await RedisGalleries.open(url, timeout_ms=settings.timeout_ms, **bounds)
-    return await asyncio.to_thread(LocalGalleries.open, settings.gallery_dir, **bounds)
+        return await RedisGalleries.open(
+            url, timeout_ms=settings.timeout_ms, faces_max=faces_max, galleries_max=galleries_max
+        )
+    directory = settings.gallery_dir
+    return await asyncio.to_thread(LocalGalleries.open, directory, faces_max=faces_max, galleries_max=galleries_max)
 
 
 async def _keep_looking(look: Callable[[], Awaitable[None]], interval_s: float) -> None:

@@ -1,4 +1,4 @@
-"""`r3an-gateway`: serve, manage API keys, print the OpenAPI document."""
+"""`r3an-gateway`: serve, manage API keys, move whole galleries, print the OpenAPI document."""
 
 import math
 from pathlib import Path
@@ -12,6 +12,9 @@ from pydantic import ValidationError
 from contract.spaces import NAME_PATTERN
 from service.access import KeyRecord, KeysFile, KeysFileError, Scope, create_key, read_keys, write_keys
 from service.app import create_app
+from service.commands.gallery import gallery_cli
+from service.commands.migration import migration_cli
+from service.commands.offline import translate_parquet
 from service.http_protocol import HEAD_BYTES_MAX, ConnectionBounds, bounded_protocol
 from service.logs import configure_logs
 from service.settings import Environment, Settings
@@ -27,6 +30,9 @@ keys_cli = typer.Typer(
     help="API keys. A running gateway sees changes within R3AN_RELOAD_INTERVAL_S.", no_args_is_help=True
 )
 cli.add_typer(keys_cli, name="keys")
+cli.add_typer(gallery_cli, name="gallery")
+cli.add_typer(migration_cli, name="migration")
+cli.command("translate-parquet")(translate_parquet)
 
 
 @cli.command()

@@ -13,16 +13,23 @@ GatewayError
  │   └─ QuotaExceededError         the key's quota is used up
  ├─ NotFoundError
  │   ├─ UnknownModelError, NoRouteError
- │   └─ UnknownGalleryError, UnknownFaceError, UnknownSubjectError
+ │   ├─ UnknownGalleryError, UnknownFaceError, UnknownSubjectError
+ │   └─ UnknownMigrationError
  ├─ ConflictError
- │   ├─ GallerySpaceMismatchError  a gallery holds ONE space
- │   └─ GalleryLimitError          a bound on galleries or faces is reached
+ │   ├─ GallerySpaceMismatchError  vectors of two spaces are never compared
+ │   ├─ GalleryLimitError          a bound on galleries, faces or notes is reached
+ │   ├─ DuplicateFaceError         the face is enrolled under another subject
+ │   ├─ CopiesChangedError         a gallery's copies are not those the caller knew
+ │   ├─ CopyExistsError, CopyServesError, CopyIncompleteError
+ │   ├─ GalleryTooSmallError       too few faces for an approximate search
+ │   └─ MigrationStateError        the migration is not at the point this asks for
  ├─ EngineError
  │   ├─ EngineOverloadedError, EngineTimeoutError, EngineUnavailableError
  │   └─ EngineFailedError          the engine answered with an error or with something that is no feature
  ├─ OverloadedError            the gateway's own bound on work in flight
  ├─ DeadlineExceededError      the request's deadline passed
- └─ GalleryUnavailableError    the store cannot be reached
+ ├─ GalleryUnavailableError    the store cannot be reached
+ └─ StillBuildingError         an approximate search is not built yet
 
 CatalogError (start-up and reload only, never an answer to a client)
 """
@@ -106,6 +113,10 @@ class UnknownSubjectError(NotFoundError):
     """No such subject in the gallery."""
 
 
+class UnknownMigrationError(NotFoundError):
+    """No migration of this id."""
+
+
 class ConflictError(GatewayError):
     """At odds with what is already there."""
 
@@ -115,7 +126,35 @@ class GallerySpaceMismatchError(ConflictError):
 
 
 class GalleryLimitError(ConflictError):
-    """A bound on the number of galleries or faces is reached."""
+    """A bound on the number of galleries, faces or notes is reached."""
+
+
+class DuplicateFaceError(ConflictError):
+    """A face to enrol looks like one of another subject."""
+
+
+class CopiesChangedError(ConflictError):
+    """A gallery's copies are not those the caller knew: a migration began or ended meanwhile."""
+
+
+class CopyExistsError(ConflictError):
+    """The gallery has a second copy already, or one in this space."""
+
+
+class CopyServesError(ConflictError):
+    """The copy that serves searches cannot be dropped."""
+
+
+class CopyIncompleteError(ConflictError):
+    """A copy in which a face is missing cannot serve."""
+
+
+class GalleryTooSmallError(ConflictError):
+    """The gallery holds too few faces for an approximate search."""
+
+
+class MigrationStateError(ConflictError):
+    """The migration is not at the point where this can be done."""
 
 
 class EngineError(GatewayError):
@@ -148,6 +187,10 @@ class DeadlineExceededError(GatewayError):
 
 class GalleryUnavailableError(GatewayError):
     """The gallery store cannot be reached."""
+
+
+class StillBuildingError(GatewayError):
+    """What was asked for is being built, and goes on being built."""
 
 
 class CatalogError(Exception):

@@ -1,195 +1,133 @@
-"""The use case: bring probes or faces into a gallery's space, search or enrol them, decide by calibration."""
+"""The use case: bring probes into a gallery's space, search it, decide by calibration."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.calibration import Calibration
-from contract.errors import VectorError
-from contract.manifest import TranslatorManifest
 from contract.spaces import FeatureSpace
-from contract.vectors import Features, check_features, l2_normalize
+from contract.vectors import Features
 from service.bounds import Deadline
-from service.errors import (
-    DeadlineExceededError,
-    GallerySpaceMismatchError,
-    InvalidFeatureError,
-    NoRouteError,
-    UncalibratedError,
-)
-from service.galleries.base import Face, GalleryInfo, GalleryStore, Matches
+from service.entry import Entry, asking_store
+from service.errors import GallerySpaceMismatchError
+from service.galleries.base import GalleryStore
+from service.galleries.values import EVERYWHERE, Found, GalleryInfo, Match, Ranking, Where
 from service.live_catalog import LiveCatalog
 from service.metrics import Metrics
+from service.thresholds import ANY, Threshold, check_threshold, least_similarity
 from service.translation import Translation
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """Which matches count: from a similarity in [-1, 1] on, or up to a false-match rate; neither: all."""
+class SearchObserver(Protocol):
+    """Whoever wants to see searches of faces without a filter, as to repeat some of them on another copy."""
 
-    min_similarity: float | None = None
-    max_fmr: float | None = None
+    def searched(self, source_model: str, gallery: GalleryInfo, features: Features, top_k: int, found: Found) -> None:
+        """Take notice of raw probes [N, ds] and what was found, before any threshold. Returns at once, never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked of a gallery for each probe."""
+
+    top_k: int
+    threshold: Threshold = ANY
+    ranking: Ranking = Ranking.FACES
+    where: Where = EVERYWHERE
+    exact: bool = False  # compare with every face although the gallery has an approximation
 
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """The matches of each probe, what their similarities mean, and how far to trust each probe: confidence [N]."""
+    """The matches of each probe among `searched` faces, what similarities mean, how far to trust each probe [N].
 
-    matches: Matches
+    `exact`: each probe was compared with every one of them.
+    """
+
+    matches: Sequence[Sequence[Match]]
+    searched: int
+    exact: bool
     calibration: Calibration | None
     confidence: NDArray[np.float32] | None
     inference_s: float | None
     gallery_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Enrolled:
-    """How many faces are new, and what translated them (None: they came in the gallery's space)."""
-
-    new: int
-    translator: TranslatorManifest | None
-    inference_s: float | None
-    gallery_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Brought:
-    """Unit-length features [N, d] in the gallery's space."""
-
-    features: Features
-    translator: TranslatorManifest | None = None
-    confidence: NDArray[np.float32] | None = None
-    inference_s: float | None = None
-
-
 class Identification:
-    """Searches and fills galleries with features of any space that has a route into them."""
+    """Searches galleries with probes of any space that has a route into them."""
 
     def __init__(
-        self, translation: Translation, galleries: GalleryStore, catalog: LiveCatalog, metrics: Metrics
+        self,
+        translation: Translation,
+        galleries: GalleryStore,
+        catalog: LiveCatalog,
+        metrics: Metrics,
+        observer: SearchObserver | None = None,
     ) -> None:
-        self._translation = translation
+        self._entry = Entry(translation, catalog)
         self._galleries = galleries
-        self._catalog = catalog
         self._metrics = metrics
+        self._observer = observer
 
     def source_space(self, source_model: str, gallery: GalleryInfo) -> FeatureSpace:
-        """The space of features that are to enter a gallery: the gallery's own, or one with a route to it.
+        """The space of features that are to enter a gallery: the one that serves, or one with a route to it.
 
         Raises:
             UnknownModelError, NoRouteError.
             GallerySpaceMismatchError: the catalogue gives the gallery's space another dimension.
         """
-        if source_model == gallery.space.id:
-            return gallery.space
-        catalog = self._catalog.current
-        catalog.space(source_model)
-        if gallery.space.id not in catalog.spaces:
-            raise NoRouteError(f"no translator from {source_model!r} to {gallery.space.id!r}")
-        manifest = catalog.route(source_model, gallery.space.id)
-        _check_target(manifest, gallery)
-        return manifest.source
+        return self._entry.source_space(source_model, gallery.space)
 
     async def search(
-        self,
-        source_model: str,
-        gallery: GalleryInfo,
-        features: Features,
-        top_k: int,
-        threshold: Threshold,
-        deadline: Deadline,
+        self, source_model: str, gallery: GalleryInfo, features: Features, query: Query, deadline: Deadline
     ) -> Identified:
-        """Find raw probes [N, ds] of `source_model` in a gallery.
+        """Find raw probes [N, ds] of `source_model` in the copy of a gallery that serves.
 
         Raises:
-            UncalibratedError: a false-match rate cannot be honoured on this route.
-            InvalidFeatureError, UnknownGalleryError, DeadlineExceededError, GalleryUnavailableError; see also
-            `source_space` and `Translation.translate`.
+            UncalibratedError: a rate cannot be honoured on this route.
+            UnknownGalleryError, DeadlineExceededError, GalleryUnavailableError; see also `Entry.bring`.
         """
-        brought = await self._bring(source_model, gallery, features, deadline)
-        calibration = self._calibration(brought.translator, gallery.space)
-        min_similarity = _min_similarity(threshold, calibration)
-        labels = (self._galleries.name, self._metrics.gallery_label(gallery.name))
-        started = time.monotonic()
-        with self._metrics.gallery_search_duration.labels(*labels).time():
-            async with self._asking_store(deadline):
-                found = await self._galleries.search(gallery.name, brought.features, top_k, gallery.space)
-        if min_similarity is not None:
-            found = [[match for match in matches if match.similarity >= min_similarity] for matches in found]
-        return Identified(found, calibration, brought.confidence, brought.inference_s, time.monotonic() - started)
-
-    async def enrol(
-        self, source_model: str, gallery: GalleryInfo, faces: Sequence[Face], features: Features, deadline: Deadline
-    ) -> Enrolled:
-        """Add or replace faces [N] with raw features [N, ds] of `source_model`, all or none.
-
-        A face that was translated says so: `derived_from` and `translator` are set here.
-
-        Raises:
-            InvalidFeatureError, UnknownGalleryError, GalleryLimitError, DeadlineExceededError,
-            GalleryUnavailableError; see also `source_space` and `Translation.translate`.
-        """
-        brought = await self._bring(source_model, gallery, features, deadline)
-        if (manifest := brought.translator) is not None:
-            made_by = f"{manifest.id}@{manifest.version}"
-            faces = [replace(face, derived_from=source_model, translator=made_by) for face in faces]
-        started = time.monotonic()
-        async with self._asking_store(deadline):
-            new = await self._galleries.upsert(gallery.name, faces, brought.features, gallery.space)
-        labels = (self._galleries.name, self._metrics.gallery_label(gallery.name))
-        self._metrics.gallery_enrolled_faces.labels(*labels).inc(len(faces))
-        return Enrolled(new, brought.translator, brought.inference_s, time.monotonic() - started)
-
-    async def _bring(self, source_model: str, gallery: GalleryInfo, features: Features, deadline: Deadline) -> _Brought:
-        if source_model == gallery.space.id:
-            return _Brought(_unit_length(features, gallery.space.dim))
-        translated = await self._translation.translate(source_model, gallery.space.id, features, deadline)
-        _check_target(translated.manifest, gallery)
-        return _Brought(translated.features, translated.manifest, translated.confidence, translated.inference_s)
-
-    def _calibration(self, translator: TranslatorManifest | None, space: FeatureSpace) -> Calibration | None:
-        """What similarities mean: of a translator's probes, or of native ones as any translator into it measured."""
-        if translator is not None:
-            return translator.calibration
-        into_space = (m for m in self._catalog.current.translators.values() if m.target == space)
-        return next((m.target_calibration for m in into_space if m.target_calibration is not None), None)
-
-    @asynccontextmanager
-    async def _asking_store(self, deadline: Deadline) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(deadline.remaining_ms() / 1000):
-                yield
-        except TimeoutError:
-            raise DeadlineExceededError("the gallery store did not answer before the deadline") from None
+            return await self._search(source_model, gallery, features, query, deadline)
+        except GallerySpaceMismatchError:  # the copy that served when `gallery` was read may be dropped by now
+            async with asking_store(deadline):
+                gallery = await self._galleries.info(gallery.name)
+        return await self._search(source_model, gallery, features, query, deadline)
+
+    async def _search(
+        self, source_model: str, gallery: GalleryInfo, features: Features, query: Query, deadline: Deadline
+    ) -> Identified:
+        brought = await self._entry.bring(source_model, gallery.space, features, deadline)
+        calibration = self._entry.calibration(brought.translator, gallery.space)
+        check_threshold(query.threshold, calibration)
+        started = time.monotonic()
+        found = await self._ask(gallery, brought.features, query, deadline)
+        gallery_s = time.monotonic() - started
+        if self._observer is not None and query.ranking is Ranking.FACES and query.where == EVERYWHERE:
+            self._observer.searched(source_model, gallery, features, query.top_k, found)
+        least = least_similarity(query.threshold, calibration, found.searched)
+        matches = found.matches if least is None else [_from(least, ranked) for ranked in found.matches]
+        confidence, inference_s = brought.confidence, brought.inference_s
+        return Identified(matches, found.searched, found.exact, calibration, confidence, inference_s, gallery_s)
+
+    async def _ask(self, gallery: GalleryInfo, probes: Features, query: Query, deadline: Deadline) -> Found:
+        labels = (self._galleries.name, self._metrics.gallery_label(gallery.name))
+        with self._metrics.gallery_search_duration.labels(*labels).time():
+            async with asking_store(deadline):
+                return await self._galleries.search(
+                    gallery.name,
+                    gallery.space,
+                    probes,
+                    query.top_k,
+                    ranking=query.ranking,
+                    where=query.where,
+                    exact=query.exact,
+                )
 
 
-def _unit_length(features: Features, dim: int) -> Features:
-    try:
-        check_features(features, dim)
-    except VectorError as error:
-        raise InvalidFeatureError(str(error), code=error.code, row=error.row) from None
-    return l2_normalize(features)
-
-
-def _min_similarity(threshold: Threshold, calibration: Calibration | None) -> float | None:
-    if threshold.max_fmr is None:
-        return threshold.min_similarity
-    if calibration is None:
-        raise UncalibratedError("max_fmr: nobody has measured false-match rates on this route")
-    try:
-        return calibration.similarity_at(threshold.max_fmr)
-    except ValueError as error:
-        raise UncalibratedError(str(error)) from None
-
-
-def _check_target(manifest: TranslatorManifest, gallery: GalleryInfo) -> None:
-    if manifest.target != gallery.space:
-        raise GallerySpaceMismatchError(
-            f"the gallery holds {gallery.space.id!r} with {gallery.space.dim} dimensions, "
-            f"{manifest.id!r} answers with {manifest.target.dim}"
-        )
+def _from(similarity: float, matches: Sequence[Match]) -> list[Match]:
+    return [match for match in matches if match.similarity >= similarity]

@@ -33,6 +33,10 @@ class Metrics:
     catalog_reloads: Counter  # outcome
     gallery_search_duration: Histogram  # store, gallery
     gallery_enrolled_faces: Counter  # store, gallery
+    migration_faces: Counter  # outcome
+    migration_missing_faces: Gauge  # gallery
+    migration_rows_in_flight: Gauge
+    migration_shadow_searches: Counter  # outcome
     build_info: Info
     _galleries: set[str] = field(default_factory=set)
 
@@ -82,6 +86,12 @@ def create_metrics() -> Metrics:
         catalog_reloads=counter("catalog_reloads_total", "Catalogue reloads.", "outcome"),
         gallery_search_duration=seconds("gallery_search_duration", "Time the store took.", "store", "gallery"),
         gallery_enrolled_faces=counter("gallery_enrolled_faces_total", "Faces written.", "store", "gallery"),
+        migration_faces=counter("migration_faces_total", "Faces that migrations claimed.", "outcome"),
+        migration_missing_faces=gauge("migration_missing_faces", "Faces that a copy lacks.", "gallery"),
+        migration_rows_in_flight=gauge("migration_rows_in_flight", "Features being translated by migrations."),
+        migration_shadow_searches=counter(
+            "migration_shadow_searches_total", "Searches chosen to be repeated on the other copy.", "outcome"
+        ),
         build_info=Info("r3an_build", "Version of the gateway.", registry=registry),
     )
     metrics.build_info.info({"version": version("r3an"), "python": platform.python_version()})

@@ -56,7 +56,10 @@ class Settings(BaseSettings):
 
     gallery_store: StoreKind = Field(StoreKind.LOCAL, description="`local` (embedded, on disk) or `redis`.")
     gallery_dir: Path = Field(Path("galleries"), description="Folder of the local store.")
-    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis; may hold a password.")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis, or a cluster as `redis+cluster://host:port,host:port`; may hold a password.",
+    )
     galleries_max: int = Field(1000, ge=1, le=100_000, description="Galleries in the store.")
     faces_max: int = Field(2_000_000, ge=1, le=100_000_000, description="Faces in one gallery.")
     top_k_max: int = Field(100, ge=1, le=1000, description="Matches a probe may ask for.")
@@ -72,6 +75,28 @@ class Settings(BaseSettings):
     )
     requests_in_flight_max: int = Field(256, ge=1, le=65_536, description="Requests being served at once.")
     timeout_ms: int = Field(10_000, ge=10, le=600_000, description="Time a request may take, its body included.")
+
+    migration_batch_faces: int = Field(
+        512,
+        ge=1,
+        le=4096,
+        description="Faces that a migration claims and translates at once; fewer under live traffic.",
+    )
+    migration_batches_at_once: int = Field(
+        2, ge=1, le=64, description="Claims that one gateway process works on at once."
+    )
+    migration_lease_ms: int = Field(
+        30_000, ge=5_000, le=3_600_000, description="Time after which another process may take over a claim."
+    )
+    migration_share: float = Field(
+        0.5, ge=0.05, le=1, description="Share of the time a migration may work while requests are being served."
+    )
+    migration_poll_s: float = Field(
+        2.0, ge=0.05, le=3600, description="How often a gateway process looks for migrations to work on."
+    )
+    shadow_share: float = Field(
+        0.1, ge=0, le=1, description="Share of searches that a migrating gallery's other copy answers too, to compare."
+    )
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:

@@ -68,7 +68,7 @@ class Translation:
         try:
             with self._metrics.engine_duration.labels(*labels).time():
                 translated = await self._run_in_batches(manifest, features, deadline)
-            _check_answer(translated, len(features), manifest.target.dim)
+            check_answer(translated, len(features), manifest.target.dim)
         except EngineError as error:
             self._metrics.engine_errors.labels(*labels, type(error).__name__).inc()
             raise
@@ -93,7 +93,7 @@ class Translation:
         return np.concatenate([task.result() for task in tasks])
 
 
-def _check_answer(translated: Features, rows: int, dim: int) -> None:
+def check_answer(translated: Features, rows: int, dim: int) -> None:
     """Refuse an answer that is no unit-length feature; the client never gets one."""
     if translated.shape != (rows, dim) or translated.dtype != np.float32:
         raise EngineFailedError("the engine answered with another shape or type")

@@ -5,6 +5,7 @@ For tests and development; production takes the official Redis 8 image with `red
 
 import shutil
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -27,16 +28,24 @@ class RedisServer:
         port: int | None = None,
         unix_socket: Path | None = None,
         log: Path | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         """`data`: where the append-only file lies; None means a folder that goes with the server.
 
-        `unix_socket`: listen there alone. Otherwise on `port` of loopback; None means a free one.
+        `unix_socket`: listen there alone. Otherwise on `port` of loopback; None means a free one. `options` come after
+        ours.
         """
         self._scratch = scratch_folder(self, "redis")
         self._data = self._scratch if data is None else data
         self._socket = unix_socket
+        self._options = options
         self._port = 0 if unix_socket is not None else port or free_ports(1)[0]
         self.process = Process("redis", self._command(), self._scratch / "redis.log" if log is None else log)
+
+    @property
+    def port(self) -> int:
+        """Port of loopback; 0 where it listens on a Unix socket."""
+        return self._port
 
     @property
     def url(self) -> str:
@@ -80,7 +89,7 @@ class RedisServer:
             "--appendonly",
             "yes",
             "--appendfsync",
-            "everysec",
+            "always",  # everysec may put off writing by 2 s while the disk is busy: kill -9 then loses answered writes
             "--dir",
             str(self._data.resolve()),
         ]
@@ -92,6 +101,7 @@ class RedisServer:
             *("--hash-max-listpack-value", str(LISTPACK_VALUE_BYTES_MAX)),
             *where,
             *durability,
+            *self._options,
             *("--loadmodule", str(search_module()), *search),
         ]
 

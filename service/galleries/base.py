@@ -1,59 +1,34 @@
-"""The seam behind which enrolled faces are kept and searched."""
+"""The store of galleries: what it promises, whichever it is."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.errors import GallerySpaceMismatchError
-
-
-@dataclass(frozen=True, slots=True)
-class GalleryInfo:
-    """A gallery: a name, ONE feature space, and how much it holds."""
-
-    name: str
-    space: FeatureSpace
-    faces: int
-    subjects: int
-
-
-@dataclass(frozen=True, slots=True)
-class Face:
-    """One enrolled feature of a subject, without the feature itself.
-
-    `derived_from` names the source space of a translated enrolment (None: native), `translator` its id@version.
-    """
-
-    face_id: str
-    subject: str
-    derived_from: str | None = None
-    translator: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A gallery face found for a probe, with its cosine similarity in [-1, 1]."""
-
-    face_id: str
-    subject: str
-    similarity: float
-
-
-def check_space(held: FeatureSpace, features: Features, space: FeatureSpace | None) -> None:
-    """Refuse features [N, d] that are not of the space a gallery holds. Raises GallerySpaceMismatchError."""
-    if features.shape[1] != held.dim or (space is not None and space != held):
-        raise GallerySpaceMismatchError(f"the gallery holds the feature space {held.id!r}, {held.dim} dimensions")
-
-
-# Named here: inside the Protocol `list` is the method.
-Matches = list[list[Match]]  # one list of matches a probe
-FaceBatch = tuple[list[Face], Features]  # N faces and their features [N, d]
+from service.galleries.values import (
+    EVERYWHERE,
+    Approximation,
+    Claim,
+    Face,
+    FaceRecord,
+    Found,
+    GalleryInfo,
+    Original,
+    Ranking,
+    Rendition,
+    SubjectRecord,
+    Where,
+)
 
 
 class GalleryStore(Protocol):
-    """Named galleries of unit-length features. Search is exact. A returned write survives kill -9."""
+    """Named galleries. Search is exact unless a copy has an approximation and the caller allows for it.
+
+    A returned write survives kill -9. Every method: GalleryUnavailableError.
+
+    A face is one record with its original; it has a feature in each copy, native or translated. Whatever changes a face
+    changes record and all copies at once, so a deleted face comes back in none of them.
+    """
 
     @property
     def name(self) -> str:
@@ -61,10 +36,10 @@ class GalleryStore(Protocol):
         ...
 
     async def create(self, gallery: str, space: FeatureSpace) -> bool:
-        """Create a gallery; True if it is new, False if it exists in the same space.
+        """Create a gallery with one copy; True if it is new, False if it exists and serves this space.
 
         Raises:
-            GallerySpaceMismatchError: it exists in another space.
+            GallerySpaceMismatchError: it exists and serves another space.
             GalleryLimitError: the bound on galleries is reached.
         """
         ...
@@ -78,47 +53,158 @@ class GalleryStore(Protocol):
         ...
 
     async def drop(self, gallery: str) -> None:
-        """Delete a gallery with all faces. Raises UnknownGalleryError."""
+        """Delete a gallery with all faces and copies. Raises UnknownGalleryError."""
         ...
 
     async def upsert(
-        self, gallery: str, faces: Sequence[Face], features: Features, space: FeatureSpace | None = None
-    ) -> int:
-        """Enrol or replace faces [N] with unit-length features [N, d], all or none; returns how many were new.
+        self, gallery: str, faces: Sequence[Face], original: Rendition, translated: Sequence[Rendition] = ()
+    ) -> Sequence[bool]:
+        """Enrol or replace faces [N], all or none, in the serving copy and every other; returns which [N] were new.
 
-        `space`: what the features are of. A gallery may be dropped and made anew while they were being translated.
+        Of a face that is given twice the last row holds, and the first is the new one if it was not there before.
+        `original` is kept whether or not a copy is in its space. In a copy for which nothing is given, a replaced
+        face keeps its feature if its subject stays the same, and is otherwise taken out.
 
         Raises:
-            UnknownGalleryError, GalleryLimitError, GalleryUnavailableError.
-            GallerySpaceMismatchError: the gallery holds another space, or another dimension.
+            UnknownGalleryError, GalleryLimitError.
+            CopiesChangedError: nothing is given for the serving copy, or something for a copy that is not there.
         """
         ...
 
-    async def get(self, gallery: str, face_id: str) -> Face:
+    async def get(self, gallery: str, face_id: str) -> FaceRecord:
         """Read one face. Raises UnknownGalleryError, UnknownFaceError."""
         ...
 
+    async def subject(self, gallery: str, subject: str) -> SubjectRecord:
+        """Read one subject. Raises UnknownGalleryError, UnknownSubjectError."""
+        ...
+
+    async def describe_subject(self, gallery: str, subject: str, metadata: str) -> None:
+        """Keep JSON text with a subject until its last face goes. Raises UnknownGalleryError, UnknownSubjectError."""
+        ...
+
     async def delete_face(self, gallery: str, face_id: str) -> None:
-        """Delete one face. Raises UnknownGalleryError, UnknownFaceError."""
+        """Delete one face from record and copies. Raises UnknownGalleryError, UnknownFaceError."""
         ...
 
     async def delete_subject(self, gallery: str, subject: str) -> int:
         """Delete all faces of a subject; returns how many. Raises UnknownGalleryError, UnknownSubjectError."""
         ...
 
-    async def search(self, gallery: str, features: Features, top_k: int, space: FeatureSpace | None = None) -> Matches:
-        """For each unit-length probe [N, d] its top_k faces, most similar first; ties by face_id.
+    async def search(
+        self,
+        gallery: str,
+        space: FeatureSpace,
+        probes: Features,
+        top_k: int,
+        *,
+        ranking: Ranking = Ranking.FACES,
+        where: Where = EVERYWHERE,
+        exact: bool = True,
+    ) -> Found:
+        """For each unit-length probe [N, d] of `space` the top_k of that copy, most similar first; ties by face_id.
 
-        `space`: what the probes are of, as for `upsert`.
+        `exact` False allows for the copy's approximation, if it has one. A filter, and subjects by their mean, are
+        exact all the same.
 
         Raises:
-            UnknownGalleryError, GalleryUnavailableError.
-            GallerySpaceMismatchError: the gallery holds another space, or another dimension.
+            UnknownGalleryError.
+            GallerySpaceMismatchError: no copy is in this space.
         """
         ...
 
-    def faces(self, gallery: str) -> AsyncIterator[FaceBatch]:
-        """Stream all faces in bounded batches, by face_id. Raises UnknownGalleryError."""
+    async def approximate(self, gallery: str, space: FeatureSpace) -> Approximation:
+        """Build and measure an approximate search of a copy, which lasts as long as the copy. Idempotent.
+
+        Raises:
+            UnknownGalleryError.
+            GallerySpaceMismatchError: no copy is in this space.
+            GalleryTooSmallError: it holds too few faces.
+            StillBuildingError: it takes longer than a caller waits. It goes on, and the next call joins it.
+        """
+        ...
+
+    async def exactly(self, gallery: str, space: FeatureSpace) -> None:
+        """Remove a copy's approximate search, or give up building it. Idempotent.
+
+        Raises:
+            UnknownGalleryError.
+            GallerySpaceMismatchError: no copy is in this space.
+        """
+        ...
+
+    async def originals(self, gallery: str, after: str | None, limit: int) -> Sequence[Original]:
+        """The next faces by face_id, at most `limit`; empty at the end. Raises UnknownGalleryError."""
+        ...
+
+    async def add_copy(self, gallery: str, space: FeatureSpace) -> None:
+        """Begin a second copy, empty. Raises UnknownGalleryError, CopyExistsError: there are two, or one in `space`."""
+        ...
+
+    async def drop_copy(self, gallery: str, space: FeatureSpace) -> None:
+        """Drop a copy that does not serve; originals stay. Idempotent. Raises UnknownGalleryError, CopyServesError."""
+        ...
+
+    async def serve(self, gallery: str, space: FeatureSpace) -> None:
+        """Let searches be served by the copy in `space`, in one step. Idempotent.
+
+        Raises:
+            UnknownGalleryError.
+            CopyIncompleteError: there is no such copy, or a face is missing in it.
+        """
+        ...
+
+    async def origins(self, gallery: str) -> dict[str, int]:
+        """How many faces were enrolled in each space, by its id. Raises UnknownGalleryError."""
+        ...
+
+    async def claim(self, gallery: str, space: FeatureSpace, limit: int, lease_ms: int) -> Claim | None:
+        """Lease faces that are missing in a copy and not leased; None when there is none now.
+
+        Claims are in order of face_id; those whose lease ended come again.
+
+        Raises:
+            UnknownGalleryError.
+            CopiesChangedError: there is no such copy.
+        """
+        ...
+
+    async def fill(self, gallery: str, claim: Claim, renditions: Sequence[Rendition]) -> int:
+        """Write a claim's translations into a copy and end its lease; returns how many faces were written.
+
+        `renditions` are one or more, all of the copy's space; their rows together are the claim's faces in order. A
+        face that was deleted, enrolled anew or written by another worker meanwhile is left as it is.
+
+        Raises:
+            UnknownGalleryError.
+            CopiesChangedError: there is no such copy.
+        """
+        ...
+
+    async def note(self, key: str, value: str | None, before: str | None) -> bool:
+        """Keep text under a key if what is kept now is `before` (None: nothing); False if it is not.
+
+        `value` None forgets the text and whatever was counted under the key.
+
+        Raises:
+            GalleryLimitError: the bound on notes is reached.
+        """
+        ...
+
+    async def noted(self, key: str) -> str | None:
+        """The text under a key."""
+        ...
+
+    async def notes(self) -> Mapping[str, str]:
+        """All keys with their texts."""
+        ...
+
+    async def tally(self, key: str, counts: Mapping[str, int]) -> None:
+        """Add to named counts under a key."""
+        ...
+
+    async def tallied(self, key: str) -> Mapping[str, int]:
+        """The counts under a key, noted or not; what was never counted is not among them."""
         ...
 
     async def ready(self) -> bool:

@@ -1,39 +1,43 @@
-"""The shared gallery store: Redis with its Query Engine, FLAT FLOAT16, exact. Several gateways may use one Redis."""
+"""The shared gallery store: Redis with its Query Engine, FLAT FLOAT16. Several gateways may use one Redis."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from functools import wraps
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.errors import (
-    GalleryLimitError,
-    GallerySpaceMismatchError,
-    GalleryUnavailableError,
-    UnknownFaceError,
-    UnknownGalleryError,
-    UnknownSubjectError,
+from service.errors import GalleryUnavailableError
+from service.galleries import (
+    redis_approximation,
+    redis_copies,
+    redis_faces,
+    redis_lifecycle,
+    redis_notes,
+    redis_scripts,
+    redis_search,
 )
-from service.galleries import redis_scripts as scripts
-from service.galleries.base import Face, FaceBatch, GalleryInfo, Matches, check_space
-from service.galleries.redis_connection import CommandRefusedError, RedisConnection
-from service.galleries.redis_records import (
-    FACE_FIELDS,
-    GALLERIES_KEY,
-    GalleryRecord,
-    face_arguments,
-    half_precision,
-    read_faces,
-    read_matches,
+from service.galleries.builds import Builds
+from service.galleries.notes import notes_max
+from service.galleries.redis_cluster_connection import connect
+from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
+from service.galleries.redis_records import key_of, read_originals
+from service.galleries.values import (
+    EVERYWHERE,
+    Approximation,
+    Claim,
+    Face,
+    FaceRecord,
+    Found,
+    GalleryInfo,
+    Original,
+    Ranking,
+    Rendition,
+    SubjectRecord,
+    Where,
 )
 
 TIMEOUT_MS = 10_000
-STREAM_FACES = 1000
-PURGE_FACES = 500
-INDEXING_POLL_S = 0.02
-SPARE_CANDIDATES = 16  # beyond top_k: half precision may rank near-equals otherwise than their rescored similarity
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +51,9 @@ def _bounded(operation: Operation[P, R]) -> Operation[P, R]:
 
     @wraps(operation)
     async def bounded(self: "RedisGalleries", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        async with self._redis.operation():
-            return await operation(self, *args, **kwargs)
+        with refusals_in_our_words():
+            async with self._redis.operation():
+                return await operation(self, *args, **kwargs)
 
     return bounded
 
@@ -57,144 +62,180 @@ class RedisGalleries:
     """Galleries in Redis, as `GalleryStore` describes, within half precision: similarities hold to 1e-3.
 
     Redis scans all faces; what it finds, and the next 16, is rescored in float64 from the stored feature, so that equal
-    features tie. With an append-only file a returned write survives kill -9 of Redis (of the machine: appendfsync
-    always).
+    features tie; of more than 16 that tie for the last place, any is found. With `appendfsync always` a returned write
+    survives kill -9 of Redis and of its machine.
     """
 
     name = "redis"
 
-    def __init__(self, redis: RedisConnection, *, faces_max: int, galleries_max: int) -> None:
+    def __init__(self, redis: RedisCommands, *, faces_max: int, galleries_max: int) -> None:
         self._redis = redis
         self._faces_max = faces_max
         self._galleries_max = galleries_max
+        self._notes_max = notes_max(galleries_max)
         self._examined = False
+        self._builds = Builds()
 
     @classmethod
     async def open(cls, url: str, *, faces_max: int, galleries_max: int, timeout_ms: int = TIMEOUT_MS) -> Self:
-        """A store on the Redis at `url`; one that cannot be reached yet is simply not ready.
+        """A store on the Redis at `url`, or the cluster; one that cannot be reached yet is simply not ready.
 
-        `faces_max` bounds one gallery, `galleries_max` the store, `timeout_ms` each operation; of `faces` each step.
+        `faces_max` bounds one gallery, `galleries_max` the store, `timeout_ms` each operation.
         """
-        store = cls(RedisConnection.open(url, timeout_ms / 1000), faces_max=faces_max, galleries_max=galleries_max)
+        store = cls(connect(url, timeout_ms / 1000), faces_max=faces_max, galleries_max=galleries_max)
         await store.ready()
         return store
 
     @_bounded
     async def create(self, gallery: str, space: FeatureSpace) -> bool:
-        """Create a gallery; False if it exists in the same space."""
-        await self._purge(gallery)
-        fresh = GalleryRecord.fresh(gallery, space)
-        keys = [fresh.key, GALLERIES_KEY]
-        index = fresh.create_index_command()
-        answer = await self._redis.script(scripts.CREATE, keys, fresh.value, gallery, self._galleries_max, *index)
-        if answer == scripts.FULL:
-            raise GalleryLimitError(f"at most {self._galleries_max} galleries can be held")
-        record = GalleryRecord.read(gallery, answer)
-        if record.space != space:
-            raise GallerySpaceMismatchError(f"the gallery holds the feature space {record.space.id}")
-        if record != fresh:
-            await self._heal_index(record)
-        return record == fresh
+        """Create a gallery; False if it exists and serves this space."""
+        return await redis_lifecycle.create(self._redis, gallery, space, self._galleries_max)
 
     @_bounded
     async def info(self, gallery: str) -> GalleryInfo:
         """Describe a gallery."""
-        record = await self._find(gallery)
-        faces, subjects = await self._redis.commands([("ZCARD", record.faces_key), ("GET", record.subjects_key)])
-        return GalleryInfo(record.name, record.space, faces, int(subjects or 0))
+        return (await redis_lifecycle.find(self._redis, gallery)).info
 
     @_bounded
     async def list(self) -> list[GalleryInfo]:
         """All galleries, by name."""
-        names = sorted(name.decode() for name in await self._redis.command("SMEMBERS", GALLERIES_KEY))
-        values = await self._redis.commands([("GET", GalleryRecord.key_of(name)) for name in names])
-        records = [GalleryRecord.read(name, value) for name, value in zip(names, values, strict=True) if value]
-        faces = await self._redis.commands([("ZCARD", record.faces_key) for record in records])
-        subjects = await self._redis.commands([("GET", record.subjects_key) for record in records])
-        return [
-            GalleryInfo(record.name, record.space, count, int(subject_count or 0))
-            for record, count, subject_count in zip(records, faces, subjects, strict=True)
-        ]
+        return [record.info for record in await redis_lifecycle.find_all(self._redis)]
 
     @_bounded
     async def drop(self, gallery: str) -> None:
-        """Delete a gallery with all faces. What is left undone the next `drop`, with success, or `create` completes."""
-        keys = [GalleryRecord.key_of(gallery), GALLERIES_KEY, GalleryRecord.dropped_key_of(gallery)]
-        dropped = await self._redis.script(scripts.DROP, keys, gallery)
-        purged = await self._purge(gallery)
-        if not dropped and not purged:
-            raise UnknownGalleryError("no such gallery")
+        """Delete a gallery with all faces and copies."""
+        await redis_lifecycle.drop(self._redis, gallery)
 
     @_bounded
     async def upsert(
-        self, gallery: str, faces: Sequence[Face], features: Features, space: FeatureSpace | None = None
-    ) -> int:
-        """Enrol or replace faces, all or none; returns how many were new."""
-        record = await self._find(gallery)
-        check_space(record.space, features, space)
-        return await self._change(scripts.UPSERT, record, self._faces_max, *face_arguments(faces, features))
+        self, gallery: str, faces: Sequence[Face], original: Rendition, translated: Sequence[Rendition] = ()
+    ) -> Sequence[bool]:
+        """Enrol or replace faces, all or none; returns which were new."""
+        return await redis_faces.upsert(self._redis, gallery, faces, original, translated, self._faces_max)
 
     @_bounded
-    async def get(self, gallery: str, face_id: str) -> Face:
+    async def get(self, gallery: str, face_id: str) -> FaceRecord:
         """Read one face."""
-        record = await self._find(gallery)
-        fields = await self._redis.command("HMGET", record.face_key(face_id), *FACE_FIELDS)
-        found, _ = read_faces([face_id], [fields], record.space.dim)
-        if not found:
-            raise UnknownFaceError("no such face in the gallery")
-        return found[0]
+        return await redis_faces.read_face(self._redis, gallery, face_id)
+
+    @_bounded
+    async def subject(self, gallery: str, subject: str) -> SubjectRecord:
+        """Read one subject."""
+        return await redis_faces.read_subject(self._redis, gallery, subject)
+
+    @_bounded
+    async def describe_subject(self, gallery: str, subject: str, metadata: str) -> None:
+        """Keep JSON text with a subject."""
+        await self._redis.change(redis_scripts.DESCRIBE_SUBJECT, key_of(gallery), subject, metadata)
 
     @_bounded
     async def delete_face(self, gallery: str, face_id: str) -> None:
         """Delete one face."""
-        if not await self._change(scripts.DELETE_FACE, await self._find(gallery), face_id):
-            raise UnknownFaceError("no such face in the gallery")
+        await self._redis.change(redis_scripts.DELETE_FACE, key_of(gallery), face_id)
 
     @_bounded
     async def delete_subject(self, gallery: str, subject: str) -> int:
         """Delete all faces of a subject; returns how many."""
-        deleted = await self._change(scripts.DELETE_SUBJECT, await self._find(gallery), subject)
-        if not deleted:
-            raise UnknownSubjectError("no such subject in the gallery")
-        return deleted
+        return int(await self._redis.change(redis_scripts.DELETE_SUBJECT, key_of(gallery), subject))
 
     @_bounded
-    async def search(self, gallery: str, features: Features, top_k: int, space: FeatureSpace | None = None) -> Matches:
-        """The top_k faces of each probe [N, d]; of more than 16 that tie for the last place, any."""
-        record = await self._find(gallery)
-        check_space(record.space, features, space)
-        searches = [record.search_command(probe, top_k + SPARE_CANDIDATES) for probe in half_precision(features)]
-        try:
-            replies = await self._redis.commands(searches)
-        except CommandRefusedError:
-            if await self._find(gallery) != record:  # made anew meanwhile; dropped, _find says so
-                raise UnknownGalleryError("no such gallery") from None
-            raise
-        return [read_matches(record, reply, probe)[:top_k] for reply, probe in zip(replies, features, strict=True)]
+    async def search(
+        self,
+        gallery: str,
+        space: FeatureSpace,
+        probes: Features,
+        top_k: int,
+        *,
+        ranking: Ranking = Ranking.FACES,
+        where: Where = EVERYWHERE,
+        exact: bool = True,
+    ) -> Found:
+        """The top_k of each probe [N, d] in the copy of their space."""
+        return await redis_search.search(self._redis, gallery, space, probes, top_k, ranking, where, exact)
 
-    async def faces(self, gallery: str) -> AsyncIterator[FaceBatch]:
-        """All faces by face_id, 1,000 at a time; a face deleted meanwhile is left out."""
-        record = await self._find(gallery)
-        after = "-"
-        while page := await self._redis.command(
-            "ZRANGE", record.faces_key, after, "+", "BYLEX", "LIMIT", 0, STREAM_FACES
-        ):
-            face_ids = [face_id.decode() for face_id in page]
-            rows = await self._redis.commands([("HMGET", record.face_key(i), *FACE_FIELDS) for i in face_ids])
-            batch = read_faces(face_ids, rows, record.space.dim)
-            if batch[0]:
-                yield batch
-            after = f"({face_ids[-1]}"
-        if await self._find(gallery) != record:
-            raise UnknownGalleryError("no such gallery")  # dropped meanwhile: what was streamed is not all of it
+    @_bounded
+    async def approximate(self, gallery: str, space: FeatureSpace) -> Approximation:
+        """Index a copy's neighbours beside its faces and measure what is found by them."""
+        approximation = await redis_approximation.find_approximation(self._redis, gallery, space)
+        if approximation is not None:
+            return approximation
+        build = partial(redis_approximation.build, self._redis, gallery, space)
+        return await self._builds.join((gallery, space), build)
+
+    @_bounded
+    async def exactly(self, gallery: str, space: FeatureSpace) -> None:
+        """Drop the index of a copy's neighbours, or give up building it."""
+        await self._builds.give_up((gallery, space))
+        await redis_approximation.remove(self._redis, gallery, space)
+
+    @_bounded
+    async def originals(self, gallery: str, after: str | None, limit: int) -> Sequence[Original]:
+        """The next faces by face_id, at most `limit`."""
+        rows = await self._redis.read(redis_scripts.ORIGINALS, key_of(gallery), after or "", limit)
+        return read_originals(rows)
+
+    @_bounded
+    async def add_copy(self, gallery: str, space: FeatureSpace) -> None:
+        """Begin a second copy, empty."""
+        await redis_copies.add_copy(self._redis, gallery, space)
+
+    @_bounded
+    async def drop_copy(self, gallery: str, space: FeatureSpace) -> None:
+        """Drop a copy that does not serve."""
+        await redis_copies.drop_copy(self._redis, gallery, space)
+
+    @_bounded
+    async def serve(self, gallery: str, space: FeatureSpace) -> None:
+        """Let searches be served by a complete copy."""
+        await redis_copies.serve(self._redis, gallery, space)
+
+    @_bounded
+    async def origins(self, gallery: str) -> dict[str, int]:
+        """How many faces were enrolled in each space."""
+        return dict((await redis_lifecycle.find(self._redis, gallery)).origins)
+
+    @_bounded
+    async def claim(self, gallery: str, space: FeatureSpace, limit: int, lease_ms: int) -> Claim | None:
+        """Lease faces that are missing in a copy."""
+        return await redis_copies.claim(self._redis, gallery, space, limit, lease_ms)
+
+    @_bounded
+    async def fill(self, gallery: str, claim: Claim, renditions: Sequence[Rendition]) -> int:
+        """Write a claim's translations into a copy; returns how many faces were written."""
+        return await redis_copies.fill(self._redis, gallery, claim, renditions)
+
+    @_bounded
+    async def note(self, key: str, value: str | None, before: str | None) -> bool:
+        """Keep text under a key if what is kept now is `before`; None forgets it and its counts."""
+        return await redis_notes.note(self._redis, key, value, before, self._notes_max)
+
+    @_bounded
+    async def noted(self, key: str) -> str | None:
+        """The text under a key."""
+        return await redis_notes.noted(self._redis, key)
+
+    @_bounded
+    async def notes(self) -> Mapping[str, str]:
+        """All keys with their texts."""
+        return await redis_notes.notes(self._redis)
+
+    @_bounded
+    async def tally(self, key: str, counts: Mapping[str, int]) -> None:
+        """Add to named counts under a key."""
+        await redis_notes.tally(self._redis, key, counts, self._notes_max)
+
+    @_bounded
+    async def tallied(self, key: str) -> Mapping[str, int]:
+        """The counts under a key."""
+        return await redis_notes.tallied(self._redis, key)
 
     async def ready(self) -> bool:
         """Whether Redis answers, has its data loaded and its Query Engine in."""
         try:
-            await self._redis.command("FT._LIST")
+            await self._redis.everywhere("FT._LIST")
             if not self._examined:
-                persistence = await self._redis.command("INFO", "persistence")
-                if not persistence["aof_enabled"]:
+                servers = await self._redis.everywhere("INFO", "persistence")
+                if not all(persistence["aof_enabled"] for persistence in servers):
                     logger.warning("Redis runs without an append-only file: enrolled faces are lost when it stops")
                 self._examined = True
         except GalleryUnavailableError:
@@ -203,45 +244,5 @@ class RedisGalleries:
 
     async def close(self) -> None:
         """Close every connection. Writes need no flush."""
+        await self._builds.close()
         await self._redis.close()
-
-    async def _find(self, gallery: str) -> GalleryRecord:
-        value = await self._redis.command("GET", GalleryRecord.key_of(gallery))
-        if value is None:
-            raise UnknownGalleryError("no such gallery")
-        return GalleryRecord.read(gallery, value)
-
-    async def _heal_index(self, record: GalleryRecord) -> None:
-        keys, index = [record.key, record.faces_key], record.create_index_command()
-        # Within the bound of the operation.
-        while await self._redis.script(scripts.HEAL_INDEX, keys, record.value, record.index, *index):  # noqa: ASYNC110 - Redis tells nobody when it is done
-            await asyncio.sleep(INDEXING_POLL_S)
-
-    async def _drop_index(self, record: GalleryRecord) -> None:
-        try:
-            await self._redis.command("FT.DROPINDEX", record.index)
-        except CommandRefusedError:
-            logger.info("the index of a dropped gallery was gone already")
-
-    async def _change(self, script: str, record: GalleryRecord, *arguments: str | int | bytes) -> int:
-        keys = [record.key, record.faces_key, record.subjects_key]
-        prefixes = (record.face_key(""), record.subject_key(""))
-        answer = int(await self._redis.script(script, keys, record.value, *prefixes, *arguments))
-        if answer == scripts.GONE:
-            raise UnknownGalleryError("no such gallery")
-        if answer == scripts.FULL:
-            raise GalleryLimitError(f"a gallery holds at most {self._faces_max} faces")
-        return answer
-
-    async def _purge(self, gallery: str) -> bool:
-        dropped_key = GalleryRecord.dropped_key_of(gallery)
-        values = await self._redis.command("SMEMBERS", dropped_key)
-        for value in values:
-            record = GalleryRecord.read(gallery, value)
-            await self._drop_index(record)
-            keys = [record.faces_key, record.subjects_key]
-            prefixes = (record.face_key(""), record.subject_key(""))
-            while await self._redis.script(scripts.PURGE, keys, *prefixes, PURGE_FACES):
-                pass  # each step deletes some, none is added: the record that admits faces is gone
-            await self._redis.command("SREM", dropped_key, value)
-        return bool(values)

@@ -1,45 +1,41 @@
-"""Redis within bounds: so many connections, so long a wait, so many commands at once; and its failures in our words."""
+"""One Redis within bounds: so many connections, so long a wait, so many commands at once."""
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
 
 from service.errors import GalleryUnavailableError
+from service.galleries.redis_commands import (
+    CONNECTIONS_MAX,
+    EXCHANGE_TIMEOUT_S,
+    PIPELINE_MAX,
+    Argument,
+    Command,
+    within,
+)
 
-CONNECTIONS_MAX = 16
-EXCHANGE_TIMEOUT_S = 10.0
-PIPELINE_MAX = 64
-
-logger = logging.getLogger(__name__)
-
-Command = tuple[str | int | bytes, ...]
-
-
-class CommandRefusedError(GalleryUnavailableError):
-    """Redis answered with an error. Its text stays in `__cause__`: Redis repeats arguments in it."""
+REPLICA_TIMEOUT_MS = 2000
 
 
 class RedisConnection:
-    """Commands to one Redis. Every method raises GalleryUnavailableError when there is no answer in time.
+    """Commands to one Redis, as `RedisCommands` describes.
 
-    Nothing is sent twice: a write whose answer was lost may have been carried out, and its repetition would answer
-    something else. A pooled connection that has died meanwhile is made anew before anything is sent.
+    A pooled connection that has died meanwhile is made anew before anything is sent.
     """
 
-    def __init__(self, redis: Redis, timeout_s: float) -> None:
+    def __init__(self, redis: Redis, timeout_s: float, replicas: int = 0) -> None:
+        """`replicas`: how many have to confirm a change before it is answered."""
         self._redis = redis
+        self._replicas = replicas
         self._timeout_s = timeout_s
         self._exchange_timeout_s = min(EXCHANGE_TIMEOUT_S, timeout_s)
 
     @classmethod
-    def open(cls, url: str, timeout_s: float = EXCHANGE_TIMEOUT_S) -> Self:
+    def open(cls, url: str, timeout_s: float = EXCHANGE_TIMEOUT_S, replicas: int = 0) -> Self:
         """Prepare connections to `url`; the first is made at first use.
 
         `timeout_s` bounds an operation and, as 10 s do, each exchange: a connection, a command and its answer.
@@ -54,11 +50,11 @@ class RedisConnection:
             socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
         )
-        return cls(Redis(connection_pool=pool), timeout_s)
+        return cls(Redis(connection_pool=pool), timeout_s, replicas)
 
-    async def command(self, *command: str | int | bytes) -> Any:  # noqa: ANN401 - the command decides
+    async def command(self, *command: Argument) -> Any:  # noqa: ANN401 - the command decides
         """The answer to one command. Raises CommandRefusedError."""
-        async with _within(self._exchange_timeout_s):
+        async with within(self._exchange_timeout_s):
             return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py leaves it so
 
     async def commands(self, commands: Sequence[Command]) -> list[Any]:
@@ -68,34 +64,38 @@ class RedisConnection:
             pipeline = self._redis.pipeline(transaction=False)
             for command in commands[start : start + PIPELINE_MAX]:
                 pipeline.execute_command(*command)
-            async with _within(self._exchange_timeout_s):
+            async with within(self._exchange_timeout_s):
                 answers += await pipeline.execute()
         return answers
 
-    async def script(self, script: str, keys: Sequence[str], *arguments: str | int | bytes) -> Any:  # noqa: ANN401
+    async def read(self, script: str, key: str, *arguments: Argument) -> Any:  # noqa: ANN401
+        """The answer of a Lua script that changes nothing."""
+        return await self.command("EVAL", script, 1, key, *arguments)
+
+    async def change(self, script: str, key: str, *arguments: Argument) -> Any:  # noqa: ANN401
         """The answer of a Lua script, which Redis runs alone."""
-        return await self.command("EVAL", script, len(keys), *keys, *arguments)
+        if not self._replicas:
+            return await self.command("EVAL", script, 1, key, *arguments)
+        pipeline = self._redis.pipeline(transaction=False)  # one connection: WAIT is for what came over its own
+        pipeline.execute_command("EVAL", script, 1, key, *arguments)
+        pipeline.execute_command("WAIT", self._replicas, min(REPLICA_TIMEOUT_MS, int(self._exchange_timeout_s * 500)))
+        async with within(self._exchange_timeout_s):
+            answer, confirmed = await pipeline.execute(raise_on_error=False)
+            if isinstance(answer, Exception):
+                raise answer
+        if not isinstance(confirmed, int) or confirmed < self._replicas:
+            raise GalleryUnavailableError("no replica has confirmed the change")
+        return answer
+
+    async def everywhere(self, *command: Argument) -> list[Any]:
+        """The answer of the one server."""
+        return [await self.command(*command)]
 
     def operation(self) -> AbstractAsyncContextManager[None]:
         """The bound around all exchanges of one operation."""
-        return _within(self._timeout_s)
+        return within(self._timeout_s)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
-
-
-@asynccontextmanager
-async def _within(timeout_s: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except ResponseError as error:
-        raise CommandRefusedError("the gallery store refused an operation") from error
-    except TimeoutError as error:
-        logger.warning("Redis does not answer in time")
-        raise GalleryUnavailableError("the gallery store did not answer in time") from error
-    except (RedisError, OSError) as error:
-        logger.warning("Redis does not answer: %s", type(error).__name__)
-        raise GalleryUnavailableError("the gallery store cannot be reached") from error

@@ -1,20 +1,46 @@
-"""How galleries lie in Redis: keys, commands, and the way from replies back to faces and matches."""
+"""How galleries lie in Redis: keys, arguments of scripts, and the way from replies back to faces."""
 
-import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from functools import lru_cache
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
-from service.galleries.base import Face, FaceBatch, Match
+from service.galleries.values import (
+    Approximation,
+    Claim,
+    Copy,
+    Face,
+    FaceRecord,
+    GalleryInfo,
+    HeldRendition,
+    Original,
+    Rendition,
+)
 
-GALLERIES_KEY = "r3an:galleries"  # the names of all galleries
-FACE_FIELDS = ("subject", "derived_from", "translator", "feature")
+GALLERIES_KEY = "r3an:galleries"  # the names of all galleries, each with its incarnation
+NOTES_KEY = "r3an:notes"
+FIRST_COPY = 1
+TAG_SEPARATOR = "\x1f"  # in no tag
+FACE_FIELDS = ("subject", "tags", "enrolled_at_ms", "metadata")
 HALF = np.dtype("<f2")
+CONFIDENCE = struct.Struct("<f")
+
+Texts = Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCopy:
+    """One copy; `number` is new with every copy begun, `faces` how many it holds."""
+
+    number: int
+    space: FeatureSpace
+    faces: int
+    approximation: Approximation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,119 +48,198 @@ class GalleryRecord:
     """A gallery and where its parts lie. All its keys share the hash tag `{name}`; the names of all galleries do not.
 
     `incarnation` is new with every creation and part of every key: what is left of a dropped gallery never shows in
-    the next of its name.
+    the next of its name. So is a copy's number part of its index's name.
     """
 
     name: str
-    space: FeatureSpace
     incarnation: str
+    copies: tuple[HeldCopy, ...]  # the serving one first
+    faces: int
+    subjects: int
+    origins: Mapping[str, int]
+    dropped: Mapping[str, int]  # spaces of copies whose features still lie in the faces, and the copies' numbers
 
     @classmethod
-    def fresh(cls, name: str, space: FeatureSpace) -> Self:
-        """The record of a gallery about to be created."""
-        return cls(name, space, secrets.token_hex(4))
-
-    @classmethod
-    def read(cls, name: str, value: bytes) -> Self:
+    def read(cls, name: str, fields: Mapping[bytes, bytes]) -> Self:
         """The record as it was stored."""
-        incarnation, dim, space = value.decode().split(" ")
-        return cls(name, FeatureSpace(id=space, dim=int(dim)), incarnation)
+        values = {field.decode(): value.decode() for field, value in fields.items()}
+        copies = [values[role].split(" ") for role in ("serving", "second") if role in values]
+        return cls(
+            name,
+            values["incarnation"],
+            tuple(
+                HeldCopy(
+                    int(number),
+                    FeatureSpace(id=space, dim=int(dim)),
+                    int(values.get(f"held:{space}", 0)),
+                    _approximation(values.get(f"approximation:{space}")),
+                )
+                for number, dim, space in copies
+            ),
+            faces=int(values.get("faces", 0)),
+            subjects=int(values.get("subjects", 0)),
+            origins={space: int(count) for space, count in _with_prefix(values, "origin:")},
+            dropped={space: int(number.split(" ")[0]) for space, number in _with_prefix(values, "dropped:")},
+        )
 
     @property
-    def value(self) -> bytes:
-        """The record as it is stored. A space's id holds no blank."""
-        return f"{self.incarnation} {self.space.dim} {self.space.id}".encode()
+    def info(self) -> GalleryInfo:
+        """The gallery as the store describes it."""
+        copies = tuple(Copy(copy.space, copy.faces, copy.approximation) for copy in self.copies)
+        return GalleryInfo(self.name, self.copies[0].space, self.faces, self.subjects, copies)
 
-    @staticmethod
-    def key_of(name: str) -> str:
-        """Key of a gallery's record; its existence is the gallery's."""
-        return f"r3an:{{{name}}}"
+    def copy_in(self, space: FeatureSpace) -> HeldCopy | None:
+        """The copy in this space."""
+        return next((copy for copy in self.copies if copy.space == space), None)
 
-    @staticmethod
-    def dropped_key_of(name: str) -> str:
-        """Key of the set of dropped records that still have faces to purge."""
-        return f"r3an:{{{name}}}:dropped"
+    def shares_copy(self, other: "GalleryRecord", copy: HeldCopy) -> bool:
+        """Whether this copy is in both records of a gallery, read at different times."""
+        return self.incarnation == other.incarnation and copy.number in (held.number for held in other.copies)
 
-    @property
-    def key(self) -> str:
-        """Key of this record."""
-        return self.key_of(self.name)
-
-    @property
-    def index(self) -> str:
-        """Name of the index."""
-        return f"{self.key}:{self.incarnation}:index"
+    def index(self, number: int, *, approximate: bool = False) -> str:
+        """Name of a copy's index."""
+        return f"{self._base}:{'neighbours' if approximate else 'index'}:{number}"
 
     @property
     def faces_key(self) -> str:
-        """Key of the sorted set of face ids."""
-        return f"{self.key}:{self.incarnation}:faces"
+        """Key of the sorted set of all face ids."""
+        return f"{self._base}:faces"
 
     @property
-    def subjects_key(self) -> str:
-        """Key of the number of subjects."""
-        return f"{self.key}:{self.incarnation}:subjects"
+    def described_key(self) -> str:
+        """Key of what is kept with subjects."""
+        return f"{self._base}:described"
 
     def face_key(self, face_id: str) -> str:
         """Key of a face; without an id, the prefix of all."""
-        return f"{self.key}:{self.incarnation}:face:{face_id}"
+        return f"{self._base}:face:{face_id}"
 
     def subject_key(self, subject: str) -> str:
-        """Key of the set of a subject's face ids; without a subject, the prefix of all."""
-        return f"{self.key}:{self.incarnation}:subject:{subject}"
+        """Key of the set of a subject's face ids."""
+        return f"{self._base}:subject:{subject}"
 
-    def create_index_command(self) -> tuple[str | int, ...]:
-        """FLAT is a full scan: no face is missed for an index's sake."""
-        vector = ("FLAT", 6, "TYPE", "FLOAT16", "DIM", self.space.dim, "DISTANCE_METRIC", "IP")
-        prefix = ("ON", "HASH", "PREFIX", 1, self.face_key(""))
-        return ("FT.CREATE", self.index, *prefix, "SCHEMA", "feature", "VECTOR", *vector)
-
-    def search_command(self, probe: bytes, top_k: int) -> tuple[str | int | bytes, ...]:
-        """The top_k nearest to a probe. TIMEOUT 0: a server's default would cut the scan short without a word."""
-        query = ("*=>[KNN $k @feature $probe AS distance]", "PARAMS", 4, "k", top_k, "probe", probe)
-        answer = ("SORTBY", "distance", "RETURN", 2, "subject", "feature", "LIMIT", 0, top_k)
-        return ("FT.SEARCH", self.index, *query, *answer, "TIMEOUT", 0, "DIALECT", 2)
+    @property
+    def _base(self) -> str:
+        return f"{key_of(self.name)}:{self.incarnation}"
 
 
-def half_precision(features: Features) -> Iterator[bytes]:
+def key_of(gallery: str) -> str:
+    """Key of a gallery's record; its existence is the gallery's."""
+    return f"r3an:{{{gallery}}}"
+
+
+def dropped_key_of(gallery: str) -> str:
+    """Key of the record of a dropped gallery that is still to be purged."""
+    return f"{key_of(gallery)}:dropped"
+
+
+def tally_key_of(key: str) -> str:
+    """Key of named counts. They lie where the notes do."""
+    return f"{{{NOTES_KEY}}}:tally:{key}"
+
+
+def half_precision(features: Features) -> list[bytes]:
     """Each row of [N, d] as little-endian float16."""
-    return (row.tobytes() for row in features.astype(HALF))
+    return [row.tobytes() for row in features.astype(HALF)]
 
 
-def face_arguments(faces: Sequence[Face], features: Features) -> Iterator[str | bytes]:
-    """Five arguments a face for the script `UPSERT`."""
-    for face, feature in zip(faces, half_precision(features), strict=True):
-        yield from (face.face_id, face.subject, face.derived_from or "", face.translator or "", feature)
+def from_half(packed: Sequence[bytes], dim: int) -> Features:
+    """Rows of `half_precision` as unit-length features [N, d]."""
+    return l2_normalize(np.frombuffer(b"".join(packed), HALF).reshape(len(packed), dim).astype(np.float32))
 
 
-def read_faces(face_ids: Sequence[str], rows: Sequence[Sequence[bytes | None]], dim: int) -> FaceBatch:
-    """Faces and unit-length features [N, d] from their FACE_FIELDS; those no longer there are left out."""
-    faces: list[Face] = []
-    packed: list[bytes] = []
-    for face_id, (subject, derived_from, translator, feature) in zip(face_ids, rows, strict=True):
-        if subject is not None and feature is not None:
-            faces.append(Face(face_id, subject.decode(), _text(derived_from), _text(translator)))
-            packed.append(feature)
-    features = np.frombuffer(b"".join(packed), HALF).reshape(len(packed), dim)
-    return faces, l2_normalize(features.astype(np.float32))
-
-
-def read_matches(record: GalleryRecord, reply: Sequence[Any], probe: NDArray[np.float32]) -> list[Match]:
-    """Matches from the reply to `search_command`, rescored against the probe [d], most similar first, ties by face_id.
-
-    The cosine is taken row by row in float64 from the stored feature at unit length: equal features tie.
-    """
-    keys, documents = reply[1::2], [dict(zip(row[::2], row[1::2], strict=True)) for row in reply[2::2]]
-    packed = b"".join(document[b"feature"] for document in documents)
-    features = np.frombuffer(packed, HALF).reshape(len(documents), record.space.dim).astype(np.float64)  # [K, d]
-    similarities = (features * probe).sum(axis=1) / np.linalg.norm(features, axis=1)  # [K]
-    prefix = len(record.face_key(""))
-    matches = [
-        Match(key.decode()[prefix:], document[b"subject"].decode(), min(1.0, max(-1.0, similarity)))
-        for key, document, similarity in zip(keys, documents, similarities.tolist(), strict=True)
+def upsert_arguments(
+    faces: Sequence[Face], original: Rendition, translated: Sequence[Rendition]
+) -> Iterator[str | int | bytes]:
+    """What the script UPSERT is told after the bound."""
+    renditions = (original, *translated)
+    yield len(renditions)
+    for rendition in renditions:
+        yield from (rendition.space.id, rendition.space.dim, rendition.translator or "")
+    columns = [
+        column for rendition in renditions for column in (half_precision(rendition.features), confidences(rendition))
     ]
-    return sorted(matches, key=lambda match: (-match.similarity, match.face_id))
+    for face, *held in zip(faces, *columns, strict=True):
+        metadata = "" if face.metadata == "{}" else face.metadata
+        yield from (face.face_id, face.subject, TAG_SEPARATOR.join(face.tags), face.enrolled_at_ms, metadata, *held)
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()
+def fill_arguments(claim: Claim, renditions: Sequence[Rendition]) -> Iterator[str | int | bytes]:
+    """What the script FILL is told of each face of a claim."""
+    rows = (
+        (feature, rendition.translator or "", confidence)
+        for rendition in renditions
+        for feature, confidence in zip(half_precision(rendition.features), confidences(rendition), strict=True)
+    )
+    for original, row in zip(claim.originals, rows, strict=True):
+        yield from (original.face.face_id, original.revision, *row)
+
+
+def confidences(rendition: Rendition) -> list[bytes]:
+    """The confidence of each row, empty where it is not modelled."""
+    if rendition.confidence is None:
+        return [b""] * len(rendition.features)
+    return [CONFIDENCE.pack(confidence) for confidence in rendition.confidence]
+
+
+def read_face(face_id: str, fields: Texts) -> Face:
+    """A face from its FACE_FIELDS."""
+    subject, tags, enrolled_at_ms, metadata = (None if field is None else field.decode() for field in fields)
+    return Face(face_id, subject or "", split_tags(tags or ""), int(enrolled_at_ms or 0), metadata=metadata or "{}")
+
+
+def split_tags(tags: str) -> tuple[str, ...]:
+    """Tags as they were joined."""
+    return tuple(tags.split(TAG_SEPARATOR)) if tags else ()
+
+
+def record_fields(record: GalleryRecord) -> list[str]:
+    """What `read_record` needs of a face."""
+    held = ("feature", "translator", "confidence")
+    return [*FACE_FIELDS, "origin", *(f"{part}:{copy.space.id}" for copy in record.copies for part in held)]
+
+
+def read_record(record: GalleryRecord, face_id: str, fields: Texts) -> FaceRecord:
+    """All of a face from its `record_fields`."""
+    held = []
+    for place, copy in enumerate(record.copies):
+        feature, translator, confidence = fields[5 + 3 * place : 8 + 3 * place]
+        if feature is not None:
+            trust = None if confidence is None else CONFIDENCE.unpack(confidence)[0]
+            held.append(HeldRendition(copy.space.id, None if translator is None else translator.decode(), trust))
+    origin = fields[4] or b""
+    return FaceRecord(read_face(face_id, fields[:4]), origin.decode(), tuple(sorted(held, key=lambda one: one.space)))
+
+
+def read_originals(rows: Sequence[Sequence[bytes]]) -> list[Original]:
+    """Originals as the script ORIGINALS answers."""
+    return [
+        Original(
+            read_face(face_id.decode(), fields),
+            _space(origin.decode(), len(feature) // HALF.itemsize),
+            from_half([feature], len(feature) // HALF.itemsize)[0],
+            int(revision),
+        )
+        for face_id, *fields, origin, revision, feature in rows
+    ]
+
+
+@lru_cache(maxsize=64)
+def _space(space: str, dim: int) -> FeatureSpace:
+    return FeatureSpace(id=space, dim=dim)
+
+
+def approximation_text(approximation: Approximation) -> str:
+    """How an approximation is kept: its fields with blanks between."""
+    return " ".join(str(value) for value in astuple(approximation))
+
+
+def _approximation(text: str | None) -> Approximation | None:
+    if text is None:
+        return None
+    built_at_ms, faces, probes, *recall = text.split(" ")
+    return Approximation(int(built_at_ms), int(faces), int(probes), *map(float, recall))
+
+
+def _with_prefix(values: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:
+    return ((field.removeprefix(prefix), value) for field, value in values.items() if field.startswith(prefix))

@@ -1,122 +1,195 @@
 """What must happen in Redis at once, as Lua: each script runs alone and reaches the append-only file whole or not.
 
-Scripts over faces: KEYS: 1 the gallery, 2 its sorted set of face ids, 3 its number of subjects. ARGV: 1 the gallery's
-record as the caller has read it, 2 the prefix of face keys, 3 the prefix of subject keys. Who comes too late, the
-gallery being dropped or made anew, is answered GONE. Whatever deletes does so first: a full Redis refuses a script
-that begins by adding.
+KEYS[1] is the gallery, a hash: `incarnation`; `serving` and `second`, its copies, each as "number dim space";
+`revision`, the last one given; how many `faces` and `subjects` there are, `held:<space>` and `origin:<space>`;
+`dropped:<space>` for copies whose features still lie in the faces; `approximation:<space>`, what was measured of one.
+All other keys begin with it and have its hash tag, so that they lie on its server. Whatever deletes does so first: a
+full Redis refuses a script that begins by adding.
+
+Indexes are made apart: a cluster with a search coordinator refuses FT commands in scripts.
 """
 
-GONE = -1
-FULL = -2
+NEW, OLD = "n", "o"
 
-_PREAMBLE = f"""
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {GONE} end
-local function forget(subject, face_id)
-  local faces_of_subject = ARGV[3] .. subject
-  redis.call('SREM', faces_of_subject, face_id)
-  if redis.call('EXISTS', faces_of_subject) == 0 then redis.call('DECR', KEYS[3]) end
+OPENING = """
+local gallery = KEYS[1]
+local incarnation = redis.call('HGET', gallery, 'incarnation')
+if not incarnation then return redis.error_reply('UNKNOWNGALLERY') end
+local base = gallery .. ':' .. incarnation
+local faces, leases, described = base .. ':faces', base .. ':leases', base .. ':described'
+local function face_key(face_id) return base .. ':face:' .. face_id end
+local function subject_key(subject) return base .. ':subject:' .. subject end
+
+local copies = {} -- the serving one first
+for i, text in ipairs(redis.call('HMGET', gallery, 'serving', 'second')) do
+  if text then
+    local number, dim, space = string.match(text, '^(%d+) (%d+) (%S+)$')
+    copies[i] = {text = text, number = number, dim = dim, space = space}
+  end
+end
+local function copy_in(space, dim)
+  for _, copy in ipairs(copies) do
+    if copy.space == space and copy.dim == dim then return copy end
+  end
+end
+
+local counts = {} -- what is to be added to the gallery's counts
+local function count(field, number) counts[field] = (counts[field] or 0) + number end
+local function write_counts()
+  for field, number in pairs(counts) do
+    if redis.call('HINCRBY', gallery, field, number) == 0 then redis.call('HDEL', gallery, field) end
+  end
+end
+local function counted(field) return tonumber(redis.call('HGET', gallery, field) or 0) end
+"""
+
+_SUBJECTS = """
+local function join(subject, face_id)
+  if redis.call('EXISTS', subject_key(subject)) == 0 then count('subjects', 1) end
+  redis.call('SADD', subject_key(subject), face_id)
+end
+local function leave(subject, face_id)
+  redis.call('SREM', subject_key(subject), face_id)
+  if redis.call('EXISTS', subject_key(subject)) == 0 then
+    redis.call('HDEL', described, subject)
+    count('subjects', -1)
+  end
+end
+local function uncount(face) -- a face that is to be deleted or made anew
+  count('origin:' .. redis.call('HGET', face, 'origin'), -1)
+  for _, copy in ipairs(copies) do
+    if redis.call('HEXISTS', face, 'feature:' .. copy.space) == 1 then count('held:' .. copy.space, -1) end
+  end
 end
 """
 
-# ARGV: 4 the most faces a gallery may hold, then for each face: id, subject, derived_from, translator (both empty for
-# a native face), feature.
-# Returns how many faces were new.
-UPSERT = f"""{_PREAMBLE}
-local new = 0
-for i = 5, #ARGV, 5 do
-  if redis.call('EXISTS', ARGV[2] .. ARGV[i]) == 0 then new = new + 1 end
+# ARGV: 1 the most faces a gallery may hold, 2 the number of renditions, the original's first; for each: space, dim,
+# translator (empty for native features); then for each face: id, subject, tags, enrolled_at_ms, metadata (both texts
+# empty for none), and for each rendition: feature, confidence (empty where there is none).
+# Returns a letter for each face, NEW or OLD, or nothing where they do not fit.
+UPSERT = f"""{OPENING}{_SUBJECTS}
+local renditions, given, first = {{}}, {{}}, 3
+for i = 1, tonumber(ARGV[2]) do
+  local rendition = {{space = ARGV[first], translator = ARGV[first + 2]}}
+  rendition.copy = copy_in(rendition.space, ARGV[first + 1])
+  renditions[i], given[rendition.space], first = rendition, true, first + 3
+  if not rendition.copy then
+    if i > 1 then return redis.error_reply('COPIESCHANGED') end
+    for _, copy in ipairs(copies) do
+      if copy.space == rendition.space then return redis.error_reply('COPIESCHANGED') end
+    end
+  end
 end
-if redis.call('ZCARD', KEYS[2]) + new > tonumber(ARGV[4]) then return {FULL} end
-for i = 5, #ARGV, 5 do
-  local face_id, subject = ARGV[i], ARGV[i + 1]
-  local face, faces_of_subject = ARGV[2] .. face_id, ARGV[3] .. subject
+if not given[copies[1].space] then return redis.error_reply('COPIESCHANGED') end
+local width, rows, new, seen = 5 + 2 * #renditions, {{}}, 0, {{}}
+for i = first, #ARGV, width do
+  local there = seen[ARGV[i]] or redis.call('EXISTS', face_key(ARGV[i])) == 1
+  rows[#rows + 1], new, seen[ARGV[i]] = there and '{OLD}' or '{NEW}', there and new or new + 1, true
+end
+if counted('faces') + new > tonumber(ARGV[1]) then return false end
+
+local revision, origin = redis.call('HINCRBY', gallery, 'revision', 1), renditions[1].space
+local function hold(fields, space, feature, translator, confidence)
+  fields[#fields + 1], fields[#fields + 2] = 'feature:' .. space, feature
+  if translator and translator ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = 'translator:' .. space, translator
+  end
+  if confidence and confidence ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = 'confidence:' .. space, confidence
+  end
+  count('held:' .. space, 1)
+end
+local function keep(fields, face) -- what it has in copies for which nothing is given
+  for _, copy in ipairs(copies) do
+    local space = copy.space
+    local before = redis.call('HMGET', face, 'feature:' .. space, 'translator:' .. space, 'confidence:' .. space)
+    if before[1] and not given[space] then hold(fields, space, before[1], before[2], before[3]) end
+  end
+end
+for i = first, #ARGV, width do
+  local face_id, subject, face = ARGV[i], ARGV[i + 1], face_key(ARGV[i])
+  local fields = {{'subject', subject, 'enrolled_at_ms', ARGV[i + 3], 'origin', origin, 'revision', revision}}
+  if ARGV[i + 2] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'tags', ARGV[i + 2] end
+  if ARGV[i + 4] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'metadata', ARGV[i + 4] end
+  for n, rendition in ipairs(renditions) do
+    local feature, confidence = ARGV[i + 3 + 2 * n], ARGV[i + 4 + 2 * n]
+    if rendition.copy then hold(fields, rendition.space, feature, rendition.translator, confidence)
+    else fields[#fields + 1], fields[#fields + 2] = 'original', feature end
+  end
   local before = redis.call('HGET', face, 'subject')
-  if before and before ~= subject then forget(before, face_id) end
-  if redis.call('EXISTS', faces_of_subject) == 0 then redis.call('INCR', KEYS[3]) end
-  redis.call('SADD', faces_of_subject, face_id)
-  redis.call('ZADD', KEYS[2], 0, face_id)
-  redis.call('HSET', face, 'subject', subject, 'feature', ARGV[i + 4])
-  if ARGV[i + 2] ~= '' then redis.call('HSET', face, 'derived_from', ARGV[i + 2], 'translator', ARGV[i + 3])
-  elseif before then redis.call('HDEL', face, 'derived_from', 'translator') end
+  if before then
+    if before == subject then keep(fields, face) end
+    uncount(face)
+    redis.call('DEL', face)
+  else
+    redis.call('ZADD', faces, 0, face_id)
+    count('faces', 1)
+  end
+  if before ~= subject then
+    if before then leave(before, face_id) end
+    join(subject, face_id)
+  end
+  count('origin:' .. origin, 1)
+  redis.call('HSET', face, unpack(fields))
 end
-return new
+write_counts()
+return table.concat(rows)
 """
 
-# ARGV: 4 the face's id. Returns how many faces were deleted: 0 or 1.
-DELETE_FACE = f"""{_PREAMBLE}
-local subject = redis.call('HGET', ARGV[2] .. ARGV[4], 'subject')
-if not subject then return 0 end
-redis.call('DEL', ARGV[2] .. ARGV[4])
-redis.call('ZREM', KEYS[2], ARGV[4])
-forget(subject, ARGV[4])
+_DELETION = f"""{OPENING}{_SUBJECTS}
+local function delete(face_id, subject)
+  uncount(face_key(face_id))
+  redis.call('DEL', face_key(face_id))
+  redis.call('ZREM', faces, face_id)
+  redis.call('ZREM', leases, face_id)
+  leave(subject, face_id)
+  count('faces', -1)
+end
+"""
+
+# ARGV: 1 the face's id.
+DELETE_FACE = f"""{_DELETION}
+local subject = redis.call('HGET', face_key(ARGV[1]), 'subject')
+if not subject then return redis.error_reply('UNKNOWNFACE') end
+delete(ARGV[1], subject)
+write_counts()
 return 1
 """
 
-# ARGV: 4 the subject. Returns how many faces were deleted.
-DELETE_SUBJECT = f"""{_PREAMBLE}
-local face_ids = redis.call('SMEMBERS', ARGV[3] .. ARGV[4])
-for _, face_id in ipairs(face_ids) do
-  redis.call('DEL', ARGV[2] .. face_id)
-  redis.call('ZREM', KEYS[2], face_id)
-  forget(ARGV[4], face_id)
-end
+# ARGV: 1 the subject. Returns how many faces were deleted.
+DELETE_SUBJECT = f"""{_DELETION}
+local face_ids = redis.call('SMEMBERS', subject_key(ARGV[1]))
+if #face_ids == 0 then return redis.error_reply('UNKNOWNSUBJECT') end
+for _, face_id in ipairs(face_ids) do delete(face_id, ARGV[1]) end
+write_counts()
 return #face_ids
 """
 
-# A gallery exists, is listed, takes its place and has its index in one step: apart, an interruption or a drop between
-# the steps would leave a gallery that no list shows or no search can read, or an index of none. The index comes first:
-# Redis may refuse it. The two keys have two hash tags, hence one Redis and no cluster.
-# KEYS: 1 the gallery, 2 the names of all galleries. ARGV: 1 a fresh record, 2 the name, 3 the most galleries, 4 and on:
-# the command that makes the index.
-# Returns the record that holds now, fresh or not, or FULL.
-CREATE = f"""
-local record = redis.call('GET', KEYS[1])
-if record then return record end
-if redis.call('SCARD', KEYS[2]) >= tonumber(ARGV[3]) then return {FULL} end
-redis.call(unpack(ARGV, 4))
-redis.call('SADD', KEYS[2], ARGV[2])
-redis.call('SET', KEYS[1], ARGV[1])
-return ARGV[1]
-"""
-
-# For a gallery without an index, as earlier versions could leave one. KEYS: 1 the gallery, 2 its sorted set of face
-# ids. ARGV: 1 its record, 2 the name of the index, 3 and on: the command that makes it.
-# Returns 1 while faces are missing in the index, as Redis reads those that were there in the background; else 0.
-HEAL_INDEX = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-local answer = redis.pcall('FT.INFO', ARGV[2])
-if answer.err then
-  redis.call(unpack(ARGV, 3))
-  answer = redis.call('FT.INFO', ARGV[2])
-end
-local info = {}
-for i = 1, #answer, 2 do info[answer[i].ok or answer[i]] = answer[i + 1] end -- Lua has simple strings in tables
-if tonumber(info.indexing) == 0 or tonumber(info.num_docs) >= redis.call('ZCARD', KEYS[2]) then return 0 end
+# ARGV: 1 the subject, 2 what is to be kept with it.
+DESCRIBE_SUBJECT = f"""{OPENING}
+if redis.call('EXISTS', subject_key(ARGV[1])) == 0 then return redis.error_reply('UNKNOWNSUBJECT') end
+redis.call('HSET', described, ARGV[1], ARGV[2])
 return 1
 """
 
-# The gallery's other keys are purged afterwards. KEYS: 1 the gallery, 2 the names of all galleries, 3 what is to be
-# purged. ARGV: 1 the name. Returns the dropped record, or nothing.
-DROP = """
-local record = redis.call('GET', KEYS[1])
-if not record then return false end
-redis.call('DEL', KEYS[1])
-redis.call('SREM', KEYS[2], ARGV[1])
-redis.call('SADD', KEYS[3], record)
-return record
+ORIGINAL = """
+local function original(face_id)
+  local face = face_key(face_id)
+  local fields = {'subject', 'tags', 'enrolled_at_ms', 'metadata', 'origin', 'revision', 'original'}
+  local row = redis.call('HMGET', face, unpack(fields))
+  row[7] = row[7] or redis.call('HGET', face, 'feature:' .. row[5])
+  table.insert(row, 1, face_id)
+  return row
+end
 """
 
-# One bounded step of a purge. KEYS: 1 the sorted set of face ids, 2 the number of subjects. ARGV: 1 the prefix of face
-# keys, 2 the prefix of subject keys, 3 the most faces of a step. Returns how many faces remain.
-PURGE = """
-local face_ids = redis.call('ZRANGE', KEYS[1], 0, ARGV[3] - 1)
-for _, face_id in ipairs(face_ids) do
-  local subject = redis.call('HGET', ARGV[1] .. face_id, 'subject')
-  redis.call('DEL', ARGV[1] .. face_id)
-  if subject then redis.call('DEL', ARGV[2] .. subject) end
+# ARGV: 1 the face after which to begin (empty: at the first), 2 the most faces.
+# Returns for each: id, subject, tags, enrolled_at_ms, metadata, origin, revision, feature.
+ORIGINALS = f"""{OPENING}{ORIGINAL}
+local rows = {{}}
+local after = ARGV[1] == '' and '-' or '(' .. ARGV[1]
+for i, face_id in ipairs(redis.call('ZRANGE', faces, after, '+', 'BYLEX', 'LIMIT', 0, ARGV[2])) do
+  rows[i] = original(face_id)
 end
-redis.call('ZREMRANGEBYRANK', KEYS[1], 0, ARGV[3] - 1)
-local remaining = redis.call('ZCARD', KEYS[1])
-if remaining == 0 then redis.call('DEL', KEYS[2]) end
-return remaining
+return rows
 """

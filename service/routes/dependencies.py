@@ -11,11 +11,14 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from service.access import Access, Scope
 from service.bounds import Deadline, InFlight
 from service.engines.base import Engine
+from service.enrolment import Enrolment
 from service.errors import DeadlineExceededError
 from service.galleries.base import GalleryStore
 from service.identification import Identification
 from service.live_catalog import LiveCatalog
 from service.metrics import Metrics
+from service.migration.jobs import Migrations
+from service.migration.pace import LiveTraffic
 from service.readiness import ReadinessCheck
 from service.settings import Settings
 from service.timings import Timings
@@ -41,6 +44,9 @@ class Parts:
     translation: Translation
     galleries: GalleryStore
     identification: Identification
+    enrolment: Enrolment
+    traffic: LiveTraffic
+    migrations: Migrations
     readiness: ReadinessCheck
 
 
@@ -83,7 +89,7 @@ def get_deadline(parts: PartsDependency, timings: TimingsDependency) -> Deadline
 DeadlineDependency = Annotated[Deadline, Depends(get_deadline)]
 
 
-async def _admit(parts: PartsDependency, deadline: DeadlineDependency) -> AsyncIterator[None]:
+async def _admit_quietly(parts: PartsDependency, deadline: DeadlineDependency) -> AsyncIterator[None]:
     with parts.requests.hold(1):
         try:
             async with asyncio.timeout(deadline.remaining_ms() / 1000 + GRACE_S):
@@ -94,4 +100,13 @@ async def _admit(parts: PartsDependency, deadline: DeadlineDependency) -> AsyncI
 
 # A place among the requests in flight until the deadline, which ends whatever the route then waits for. OverloadedError
 # when there is no place. Until the answer is made, not until it is sent: a slow reader is the server's to bear.
+# Quietly: to watch a migration is not the live traffic that slows it down.
+admitted_quietly = Depends(_admit_quietly, scope="function")
+
+
+async def _admit(parts: PartsDependency, _: Annotated[None, admitted_quietly]) -> AsyncIterator[None]:
+    with parts.traffic.request():
+        yield
+
+
 admitted = Depends(_admit, scope="function")

@@ -25,6 +25,7 @@ def request_body(model: type[BaseModel], *query: str) -> dict[str, Any]:
             "required": False,
             "description": f"With `{OCTET_STREAM}` only.",
             "schema": schema["properties"][name],
+            "explode": False,  # a list is written with commas
         }
         for name in ("source_model", *query)
     ]

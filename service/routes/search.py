@@ -1,7 +1,6 @@
 """POST /search."""
 
-from collections.abc import Sequence
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 import orjson
@@ -11,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from contract.spaces import Name, RecordId
 from service.access import Scope
 from service.errors import BodyTooLargeError, MalformedBodyError
-from service.identification import Identified, Threshold
+from service.galleries.values import Ranking, Where
+from service.identification import Identified, Query
 from service.routes.bodies import JSON, FeatureBody, read_feature_body, to_features
 from service.routes.dependencies import (
     DeadlineDependency,
@@ -21,32 +21,57 @@ from service.routes.dependencies import (
     requires,
 )
 from service.routes.documentation import problems, request_body
+from service.routes.gallery_parts import Instant, Tags
+from service.thresholds import Threshold, fpirs_of
 
 MATCHES_MAX: Final = 32_768  # in one answer, about 4 MB
 
 
 class SearchBody(FeatureBody):
-    """Probes to find in a gallery. `min_similarity` and `max_fmr` exclude one another."""
+    """Probes to find in a gallery. `min_similarity`, `max_fmr` and `max_fpir` exclude one another."""
 
     gallery: Name
-    top_k: int = Field(5, ge=1, description="Most faces a probe is answered with.")
+    top_k: int = Field(5, ge=1, description="Most faces, or subjects, a probe is answered with.")
+    ranking: Literal["faces", "subjects-by-best", "subjects-by-mean"] = Field(
+        "faces", description="Faces; or subjects by their best face, or by the mean over their faces."
+    )
     min_similarity: float | None = Field(None, ge=-1, le=1, description="Leave out what is less similar.")
     max_fmr: float | None = Field(
         None, gt=0, lt=1, description="Leave out what matches impostors more often than this."
     )
+    max_fpir: float | None = Field(
+        None, gt=0, lt=1, description="As max_fmr, for the chance that anyone in the gallery matches an impostor."
+    )
+    tags: Tags = Field((), description="Search faces with all of these tags.")
+    enrolled_from: Instant = Field(None, description="Search faces enrolled at this instant or later.")
+    enrolled_until: Instant = Field(None, description="Search faces enrolled before this instant.")
+
+    exact: bool = Field(False, description="Compare with every face although the gallery has an approximation.")
 
     @model_validator(mode="after")
     def _one_threshold(self) -> Self:
-        if self.min_similarity is not None and self.max_fmr is not None:
-            raise ValueError("min_similarity and max_fmr exclude one another")
+        if sum(value is not None for value in (self.min_similarity, self.max_fmr, self.max_fpir)) > 1:
+            raise ValueError("min_similarity, max_fmr and max_fpir exclude one another")
         return self
+
+    @property
+    def query(self) -> Query:
+        """What is asked of the gallery."""
+        return Query(
+            self.top_k,
+            Threshold(self.min_similarity, self.max_fmr, self.max_fpir),
+            Ranking(self.ranking),
+            Where(self.tags, self.enrolled_from, self.enrolled_until),
+            self.exact,
+        )
 
 
 class FoundFace(BaseModel):
-    """A gallery face.
+    """A gallery face, or a subject with its most similar face; the rates are null where nobody measured them.
 
     `fmr` is the rate at which impostors are at least as similar: 1 below the least similarity that was calibrated, the
-    last calibrated rate above the greatest, null where nobody measured it.
+    last calibrated rate above the greatest. `fpir` is the chance that among as many faces as were searched any is:
+    1 - (1 - fmr)^searched.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -55,10 +80,11 @@ class FoundFace(BaseModel):
     face_id: RecordId
     similarity: Annotated[float, Field(ge=-1, le=1)]
     fmr: float | None
+    fpir: float | None
 
 
 class SearchResult(BaseModel):
-    """The faces found for one probe, most similar first; `confidence` is null where the translator models none."""
+    """What was found for one probe, most similar first; `confidence` is null where the translator models none."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -67,10 +93,15 @@ class SearchResult(BaseModel):
 
 
 class SearchAnswer(BaseModel):
-    """One result a probe, in their order."""
+    """One result a probe, in their order; `searched` is the number of faces among which each was sought.
+
+    `exact`: every probe was compared with every one of them. False where the gallery's approximation answered.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
+    searched: int
+    exact: bool
     results: list[SearchResult]
 
 
@@ -81,7 +112,19 @@ router = APIRouter(tags=["search"])
     "/search",
     summary="Find probes of one feature space in a gallery of another",
     dependencies=[Depends(requires(Scope.SEARCH)), admitted],
-    openapi_extra=request_body(SearchBody, "gallery", "top_k", "min_similarity", "max_fmr"),
+    openapi_extra=request_body(
+        SearchBody,
+        "gallery",
+        "top_k",
+        "ranking",
+        "min_similarity",
+        "max_fmr",
+        "max_fpir",
+        "tags",
+        "enrolled_from",
+        "enrolled_until",
+        "exact",
+    ),
     responses={200: {"model": SearchAnswer}, **problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)},
 )
 async def search(
@@ -89,7 +132,8 @@ async def search(
 ) -> Response:
     """Probes in the gallery's own space are searched as they are, all others translated first.
 
-    The scan is exact: a face is never missed for the index's sake. The answer is JSON, whatever the body was.
+    The scan is exact, so that no face is missed for the index's sake, unless an administrator gave the gallery an
+    approximation; the answer says which it was. It is JSON, whatever the body was.
     """
     settings = parts.settings
     body = await read_feature_body(request, SearchBody, settings.body_bytes_max, deadline)
@@ -102,22 +146,20 @@ async def search(
         raise BodyTooLargeError(f"features times top_k may be {MATCHES_MAX}")
     parts.metrics.request_rows.labels("/search").observe(len(features))
     timings.leave_queue()
-    identified = await parts.identification.search(
-        body.source_model, gallery, features, body.top_k, Threshold(body.min_similarity, body.max_fmr), deadline
-    )
+    identified = await parts.identification.search(body.source_model, gallery, features, body.query, deadline)
     timings.inference_s, timings.gallery_s = identified.inference_s, identified.gallery_s
-    return Response(orjson.dumps({"results": _results(identified)}), media_type=JSON)
+    answer = {"searched": identified.searched, "exact": identified.exact, "results": _results(identified)}
+    return Response(orjson.dumps(answer), media_type=JSON)
 
 
 def _results(identified: Identified) -> list[dict[str, object]]:
     probes = len(identified.matches)
-    fmrs = iter(_fmrs(identified))
+    rates = iter(_rates(identified))
     scores = [None] * probes if identified.confidence is None else identified.confidence.tolist()
     return [
         {
             "matches": [
-                {"subject": m.subject, "face_id": m.face_id, "similarity": m.similarity, "fmr": next(fmrs)}
-                for m in matches
+                {"subject": m.subject, "face_id": m.face_id, "similarity": m.similarity, **next(rates)} for m in matches
             ],
             "confidence": score,
         }
@@ -125,10 +167,11 @@ def _results(identified: Identified) -> list[dict[str, object]]:
     ]
 
 
-def _fmrs(identified: Identified) -> Sequence[float | None]:
-    """The false-match rate of every match, probe after probe."""
+def _rates(identified: Identified) -> list[dict[str, float | None]]:
+    """The false-match and false-positive identification rate of every match, probe after probe."""
     similarities = [match.similarity for matches in identified.matches for match in matches]
     if identified.calibration is None:
-        return [None] * len(similarities)
-    rates: list[float | None] = identified.calibration.fmrs_at(np.array(similarities)).tolist()
-    return rates
+        return [{"fmr": None, "fpir": None}] * len(similarities)
+    fmrs = identified.calibration.fmrs_at(np.array(similarities))
+    fpirs = fpirs_of(fmrs, identified.searched)
+    return [{"fmr": fmr, "fpir": fpir} for fmr, fpir in zip(fmrs.tolist(), fpirs.tolist(), strict=True)]

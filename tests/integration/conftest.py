@@ -7,8 +7,10 @@ import httpx
 import pytest
 
 from deploy.gateway import GatewayServer
+from deploy.redis.cluster import RedisClusterServers
 from deploy.redis.start import RedisServer
 from deploy.triton.start import TritonServer
+from tests.integration.gallery_stores import LocalStores, RedisStores, Stores
 from tests.integration.stack import EMBEDDED, OTHER_SOURCE, OTHER_TARGET, SERVERS, gateway_settings, server_settings
 from tests.repository import write_translator
 
@@ -18,6 +20,28 @@ def redis_server() -> Iterator[RedisServer]:
     """An empty Redis with its query engine. Tests keep apart by the names of their galleries."""
     with RedisServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisClusterServers]:
+    """A cluster that no test breaks; `stores` empties it."""
+    with RedisClusterServers() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["local", "redis", "redis-cluster"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+    """An empty gallery store of each kind that can be opened again and again."""
+    if request.param == "local":
+        yield LocalStores(tmp_path / "galleries")
+        return
+    if request.param == "redis-cluster":
+        cluster: RedisClusterServers = request.getfixturevalue("redis_cluster")
+        cluster.empty()
+        yield RedisStores(cluster)
+        return
+    with RedisServer() as server:
+        yield RedisStores(server)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import httpx
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
+from tests.repository import SOURCE
 
 
 @contextmanager
@@ -45,3 +46,12 @@ def enrol(client: httpx.Client, gallery: str, space: FeatureSpace, features: Fea
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer
+
+
+def search(client: httpx.Client, gallery: str, features: Features, **names: object) -> list[dict[str, Any]]:
+    """Search with probes of SOURCE, or as `names` say; returns the results."""
+    body = {"source_model": SOURCE.id, "gallery": gallery, "features": features.tolist()} | names
+    response = client.post("/search", json=body)
+    assert response.status_code == 200, response.text
+    results: list[dict[str, Any]] = response.json()["results"]
+    return results

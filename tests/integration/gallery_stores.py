@@ -1,6 +1,7 @@
 """Both gallery stores for one set of tests, and small seeded galleries to put in them."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,12 @@ import redis
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
+from deploy.redis.cluster import RedisClusterServers
 from deploy.redis.start import RedisServer
-from service.galleries.base import Face, GalleryStore
+from service.galleries.base import GalleryStore
 from service.galleries.local import LocalGalleries
 from service.galleries.redis import RedisGalleries
+from service.galleries.values import Copy, Face, GalleryInfo, Rendition
 
 SPACE = FeatureSpace(id="space-16", dim=16)
 OTHER_SPACE = FeatureSpace(id="other-16", dim=16)
@@ -26,12 +29,13 @@ class LocalStores:
     """Opens the embedded store on one directory, again and again."""
 
     directory: Path
+    clock: Callable[[], float] = time.monotonic
     tolerance: float = 1e-6  # of a similarity
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[GalleryStore]:
         """The store, closed afterwards."""
-        store = LocalGalleries.open(self.directory, faces_max=FACES_MAX, galleries_max=GALLERIES_MAX)
+        store = LocalGalleries.open(self.directory, faces_max=FACES_MAX, galleries_max=GALLERIES_MAX, clock=self.clock)
         try:
             yield store
         finally:
@@ -40,9 +44,9 @@ class LocalStores:
 
 @dataclass(frozen=True, slots=True)
 class RedisStores:
-    """Opens the Redis store on one Redis, again and again."""
+    """Opens the Redis store on one Redis or a cluster, again and again."""
 
-    server: RedisServer
+    server: RedisServer | RedisClusterServers
     tolerance: float = 1e-3
 
     @asynccontextmanager
@@ -70,6 +74,31 @@ def unit_features(rows: int, dim: int = SPACE.dim, seed: int = 0) -> Features:
     return l2_normalize(np.random.default_rng(seed).standard_normal((rows, dim), dtype=np.float32))
 
 
+def native(features: Features, space: FeatureSpace = SPACE) -> Rendition:
+    """Features [N, d] as an encoder gave them."""
+    return Rendition(space, features)
+
+
+def translated(features: Features, space: FeatureSpace = SPACE, translator: str = "translator@1") -> Rendition:
+    """Features [N, d] as a translator gave them, each trusted a little less than the one before."""
+    return Rendition(space, features, translator, np.linspace(1.0, 0.5, len(features), dtype=np.float32))
+
+
 def faces_of(rows: int, faces_per_subject: int = 1) -> list[Face]:
     """Faces whose ids do not follow the order of their rows."""
     return [Face(f"face-{row * 7919 % rows:06d}", f"subject-{row // faces_per_subject:06d}") for row in range(rows)]
+
+
+async def all_originals(store: GalleryStore, gallery: str) -> dict[str, Face]:
+    """Every face of a gallery by its id."""
+    faces: dict[str, Face] = {}
+    after = None
+    while originals := await store.originals(gallery, after, 1000):
+        faces |= {original.face.face_id: original.face for original in originals}
+        after = originals[-1].face.face_id
+    return faces
+
+
+def info_of(name: str, faces: int, subjects: int, space: FeatureSpace = SPACE) -> GalleryInfo:
+    """What a gallery with one copy says of itself."""
+    return GalleryInfo(name, space, faces, subjects, (Copy(space, faces),))

@@ -4,8 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from service.galleries.base import Face
-from tests.integration.gallery_stores import SPACE, LocalStores, unit_features
+from service.galleries.values import Face
+from tests.integration.gallery_stores import OTHER_SPACE, SPACE, LocalStores, native, translated, unit_features
 
 BATCH_FACES = 50
 GALLERY = "staff"
@@ -17,12 +17,14 @@ def faces_of_batch(batch: int) -> list[Face]:
 
 
 async def write_without_end(directory: Path) -> None:
-    """Enrol batch after batch; of every other, delete the subject again."""
+    """Enrol batch after batch into two copies; of every other, delete the subject again."""
     async with LocalStores(directory).open() as store:
         await store.create(GALLERY, SPACE)
+        await store.add_copy(GALLERY, OTHER_SPACE)
         batch = 0
         while True:
-            await store.upsert(GALLERY, faces_of_batch(batch), unit_features(BATCH_FACES, seed=batch))
+            features = unit_features(BATCH_FACES, seed=batch)
+            await store.upsert(GALLERY, faces_of_batch(batch), native(features), [translated(-features, OTHER_SPACE)])
             if batch % 2:
                 await store.delete_subject(GALLERY, f"subject-{batch}")
             print(batch, flush=True)  # noqa: T201 - the acknowledgement that the test reads

@@ -134,10 +134,10 @@ def test_the_dashboard_reads_from_the_provisioned_source() -> None:
 def test_redis_of_tests_and_of_compose_promise_the_same(redis_server: RedisServer) -> None:
     lines = (ROOT / "deploy/redis/redis.conf").read_text().splitlines()
     conf = dict(line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
-    assert (conf["appendonly"], conf["appendfsync"], conf["maxmemory-policy"]) == ("yes", "everysec", "noeviction")
+    assert (conf["appendonly"], conf["appendfsync"], conf["maxmemory-policy"]) == ("yes", "always", "noeviction")
     assert (conf["search-timeout"], conf["search-on-timeout"]) == ("0", "fail")
     command = " ".join(redis_server.process.command)
-    assert "--appendonly yes --appendfsync everysec" in command
+    assert "--appendonly yes --appendfsync always" in command
     assert "--maxmemory-policy noeviction" in command
     assert "TIMEOUT 0 ON_TIMEOUT FAIL" in command
 

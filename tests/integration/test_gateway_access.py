@@ -24,10 +24,23 @@ SCOPES = {
     ("GET", "/galleries/{gallery}"): Scope.SEARCH,
     ("PUT", "/galleries/{gallery}"): Scope.ADMIN,
     ("DELETE", "/galleries/{gallery}"): Scope.ADMIN,
+    ("PUT", "/galleries/{gallery}/approximation"): Scope.ADMIN,
+    ("DELETE", "/galleries/{gallery}/approximation"): Scope.ADMIN,
     ("POST", "/galleries/{gallery}/faces"): Scope.ENROL,
     ("GET", "/galleries/{gallery}/faces/{face_id}"): Scope.SEARCH,
     ("DELETE", "/galleries/{gallery}/faces/{face_id}"): Scope.ENROL,
+    ("GET", "/galleries/{gallery}/subjects/{subject}"): Scope.SEARCH,
+    ("PUT", "/galleries/{gallery}/subjects/{subject}"): Scope.ENROL,
     ("DELETE", "/galleries/{gallery}/subjects/{subject}"): Scope.ENROL,
+    ("GET", "/galleries/{gallery}/originals"): Scope.ADMIN,
+    ("POST", "/galleries/{gallery}/migrations"): Scope.ADMIN,
+    ("GET", "/migrations"): Scope.ADMIN,
+    ("GET", "/migrations/{migration}"): Scope.ADMIN,
+    ("POST", "/migrations/{migration}/cutover"): Scope.ADMIN,
+    ("POST", "/migrations/{migration}/rollback"): Scope.ADMIN,
+    ("POST", "/migrations/{migration}/complete"): Scope.ADMIN,
+    ("POST", "/migrations/{migration}/cancel"): Scope.ADMIN,
+    ("POST", "/migrations/{migration}/resume"): Scope.ADMIN,
     ("GET", "/models"): None,
     ("GET", "/translators"): None,
     ("GET", "/info"): None,
@@ -77,7 +90,7 @@ def test_no_body_is_read_before_its_sender_is_known_and_its_bound_checked() -> N
 def test_a_route_passes_keys_of_its_scope_and_no_other(
     client: httpx.Client, keys: dict[Scope, str], method: str, path: str
 ) -> None:
-    concrete = path.format(gallery="nobody", face_id="nobody", subject="nobody")
+    concrete = path.format(gallery="nobody", face_id="nobody", subject="nobody", migration="nobody")
     assert client.request(method, concrete).status_code == 401
     for scope, key in keys.items():
         status = client.request(method, concrete, headers={"X-API-Key": key}).status_code

@@ -59,7 +59,15 @@ def enrolment(**changes: object) -> dict[str, object]:
     body: dict[str, object] = {
         "source_model": SOURCE.id,
         "features": marked_features().tolist(),
-        "faces": [{"face_id": f"marked-face-{i}", "subject": f"marked-subject-{i}"} for i in range(2)],
+        "faces": [
+            {
+                "face_id": f"marked-face-{i}",
+                "subject": f"marked-subject-{i}",
+                "tags": ["marked-tag"],
+                "metadata": {"marked": "marked"},
+            }
+            for i in range(2)
+        ],
     }
     return body | changes
 
@@ -73,8 +81,12 @@ def good_requests(client: httpx.Client) -> list[httpx.Response]:
         client.post("/galleries/staff/faces", json=enrolment()),
         client.post("/translate", json=probes),
         client.post(f"/translate?source_model={SOURCE.id}", content=pack_float32(marked_features()), headers=octets),
-        client.post("/search", json=probes | {"gallery": "staff"}),
+        client.post("/galleries/staff/faces", json=enrolment(on_duplicate="report", duplicate_min_similarity=0.9)),
+        client.post("/search", json=probes | {"gallery": "staff", "tags": ["marked-tag"]}),
         client.get("/galleries/staff/faces/marked-face-0"),
+        client.put("/galleries/staff/subjects/marked-subject-0", json={"metadata": {"marked": MARKED_VALUE}}),
+        client.get("/galleries/staff/subjects/marked-subject-0"),
+        client.get("/galleries/staff/originals?after=marked"),
         client.delete("/galleries/staff/faces/marked-face-0"),
         client.delete("/galleries/staff/subjects/marked-subject-1"),
     ]
@@ -102,6 +114,23 @@ def bad_requests(client: httpx.Client) -> list[httpx.Response]:
             "/galleries/staff/faces", json=enrolment(faces=[{"face_id": "marked", "subject": "marked subject"}])
         ),
         client.post("/galleries/staff/faces", json=enrolment(features=rows[:1])),
+        client.post("/galleries/staff/faces", json=enrolment(on_duplicate="reject", duplicate_min_similarity=0.9)),
+        client.post("/galleries/staff/faces", json=enrolment(on_duplicate="marked")),
+        client.post(
+            "/galleries/staff/faces",
+            json=enrolment(
+                features=rows[:1], faces=[{"face_id": "f", "subject": "s", "metadata": {"marked": "marked" * 200}}]
+            ),
+        ),
+        client.post(
+            "/galleries/staff/faces",
+            json=enrolment(features=rows[:1], faces=[{"face_id": "f", "subject": "s", "enrolled_at": "marked"}]),
+        ),
+        client.post("/search", json=base | {"features": rows, "gallery": "staff", "tags": ["Marked"]}),
+        client.put("/galleries/staff/subjects/marked-subject-9", json={"metadata": {"marked": 1}}),
+        client.put("/galleries/staff/subjects/marked-subject-9", json={"metadata": "marked"}),
+        client.get("/galleries/staff/subjects/marked-subject-9"),
+        client.get("/galleries/staff/originals?after=marked face"),
         client.get("/galleries/staff/faces/marked-face-9"),
         client.delete("/galleries/staff/subjects/marked-subject-9"),
         client.get("/galleries/staff/faces/marked face"),
@@ -120,7 +149,7 @@ def test_nothing_that_identifies_leaves_by_the_side_doors(
     with running_gateway(settings) as client:
         client.headers["X-API-Key"] = secret
         good, bad = good_requests(client), bad_requests(client)
-        assert [answer.status_code for answer in good] == [201, 200, 200, 200, 200, 200, 204, 200]
+        assert [answer.status_code for answer in good] == [201, 200, 200, 200, 200, 200, 200, 204, 200, 200, 204, 200]
         assert all(400 <= answer.status_code < 500 for answer in bad), [answer.status_code for answer in bad]
         seen = [answer.text + str(answer.headers) for answer in bad]
         seen += [str(answer.headers) for answer in good]
@@ -129,6 +158,16 @@ def test_nothing_that_identifies_leaves_by_the_side_doors(
     for text in (*seen, *logs.written):
         assert not any(mark in text.lower() for mark in MARKED), text
         assert secret.rpartition("_")[2] not in text
+
+
+def test_features_leave_a_gallery_by_the_route_for_exports_alone(tmp_path: Path) -> None:
+    write_translator(tmp_path / "model_repository")
+    with running_gateway(development_settings(tmp_path)) as client:
+        answers = {str(answer.request.url.path) + answer.request.method: answer for answer in good_requests(client)}
+    exported = answers.pop("/galleries/staff/originalsGET").json()["faces"][0]["feature"]
+    assert len(base64.b64decode(exported)) == SOURCE.dim * 4
+    answers.pop("/translatePOST")
+    assert not any(exported in answer.text or "feature" in answer.text for answer in answers.values())
 
 
 def test_an_unforeseen_failure_says_nothing_either(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from contract.calibration import FMR_LEVELS
 from contract.vectors import Features, l2_normalize, pack_float32
 from deploy.gateway import GatewayServer
-from tests.integration.galleries import created_gallery, enrol, subjects
+from tests.integration.galleries import created_gallery, enrol, search, subjects
 from tests.integration.stack import BODY_BYTES_MAX, OTHER_TARGET, ROWS_MAX, eager, random_features
 from tests.repository import SOURCE, TARGET
 
@@ -37,14 +37,6 @@ def gallery(gateway: GatewayServer) -> Iterator[str]:
     with httpx.Client(base_url=gateway.url, timeout=60) as client, created_gallery(client, TARGET) as name:
         enrol(client, name, TARGET, eager(GALLERY))
         yield name
-
-
-def search(client: httpx.Client, gallery: str, features: Features, **names: object) -> list[dict[str, Any]]:
-    body = {"source_model": SOURCE.id, "gallery": gallery, "features": features.tolist()} | names
-    response = client.post("/search", json=body)
-    assert response.status_code == 200, response.text
-    results: list[dict[str, Any]] = response.json()["results"]
-    return results
 
 
 def brute_force(probes: Features) -> NDArray[np.float64]:
@@ -103,6 +95,7 @@ def test_a_similarity_comes_with_its_false_match_rate(client: httpx.Client, gall
             decades = np.clip(10 * match["similarity"] - 2, 0, len(FMR_LEVELS))
             expected = 10.0**-decades if decades >= 1 else 1
             assert match["fmr"] == pytest.approx(expected, rel=1e-6)
+            assert match["fpir"] == pytest.approx(1 - (1 - expected) ** FACES, rel=1e-6)
 
 
 def test_max_fmr_and_min_similarity_leave_out_the_same_faces(client: httpx.Client, gallery: str) -> None:
@@ -116,13 +109,27 @@ def test_max_fmr_and_min_similarity_leave_out_the_same_faces(client: httpx.Clien
     assert [result["matches"] for result in by_rate] == expected
 
 
+def test_a_rate_over_the_whole_gallery_leaves_out_more_than_one_of_a_comparison(
+    client: httpx.Client, gallery: str
+) -> None:
+    probes = random_features(10, seed=4)
+    everything = search(client, gallery, probes, top_k=40)
+    by_gallery = search(client, gallery, probes, top_k=40, max_fpir=0.05)
+    expected = [[m for m in result["matches"] if m["fpir"] <= 0.05] for result in everything]
+    assert [result["matches"] for result in by_gallery] == expected
+    by_comparison = search(client, gallery, probes, top_k=40, max_fmr=0.05)
+    assert 0 < sum(map(len, expected)) < sum(len(result["matches"]) for result in by_comparison)
+
+
 def test_an_uncalibrated_space_gives_no_rate_and_honours_none(client: httpx.Client) -> None:
     with created_gallery(client, SOURCE) as gallery:
         enrol(client, gallery, SOURCE, GALLERY)
-        assert search(client, gallery, GALLERY[:1])[0]["matches"][0]["fmr"] is None
-        body = {"source_model": SOURCE.id, "gallery": gallery, "features": GALLERY[:1].tolist(), "max_fmr": 0.01}
-        response = client.post("/search", json=body)
-        assert (response.status_code, response.json()["code"]) == (422, "uncalibrated")
+        [best, *_] = search(client, gallery, GALLERY[:1])[0]["matches"]
+        assert (best["fmr"], best["fpir"]) == (None, None)
+        body = {"source_model": SOURCE.id, "gallery": gallery, "features": GALLERY[:1].tolist()}
+        for rate in ("max_fmr", "max_fpir"):
+            response = client.post("/search", json=body | {rate: 0.01})
+            assert (response.status_code, response.json()["code"]) == (422, "uncalibrated")
 
 
 BAD = {
@@ -146,6 +153,13 @@ BAD = {
     "a similarity beyond one": Bad({"min_similarity": 1.5}, 400, "malformed"),
     "a rate that is none": Bad({"max_fmr": 0}, 400, "malformed"),
     "a rate outside the calibration": Bad({"max_fmr": 1e-9}, 422, "uncalibrated"),
+    "two rates": Bad({"max_fpir": 0.01, "max_fmr": 0.01}, 400, "malformed"),
+    "a rate of one": Bad({"max_fpir": 1}, 400, "malformed"),
+    "a rate over the gallery outside the calibration": Bad({"max_fpir": 1e-5}, 422, "uncalibrated"),
+    "an unknown ranking": Bad({"ranking": "subjects"}, 400, "malformed"),
+    "too many tags": Bad({"tags": [f"tag-{i}" for i in range(17)]}, 400, "malformed"),
+    "a tag beyond the grammar": Bad({"tags": ["VIP"]}, 400, "malformed"),
+    "an instant that is none": Bad({"enrolled_from": "yesterday"}, 400, "malformed"),
     "a gallery beyond the grammar": Bad({"gallery": "Staff"}, 400, "malformed"),
     "an unknown field": Bad({"colour": "red"}, 400, "malformed"),
     "too many rows": Bad({"features": [[1.0] * SOURCE.dim] * (ROWS_MAX + 1)}, 413, "too-large"),

@@ -10,7 +10,7 @@ import pytest
 
 from contract.vectors import pack_float32
 from service.access import KeysFile, Scope, create_key, write_keys
-from service.galleries.base import Face
+from service.routes import originals
 from service.routes.search import MATCHES_MAX
 from tests.gateway import development_settings, running_gateway
 from tests.repository import SOURCE, TARGET, write_translator
@@ -29,6 +29,9 @@ OPERATIONS = [
     (Scope.SEARCH, "GET", "/galleries", None, 200),
     (Scope.SEARCH, "GET", "/galleries/staff", None, 200),
     (Scope.SEARCH, "GET", "/galleries/staff/faces/private-face", None, 200),
+    (Scope.SEARCH, "GET", "/galleries/staff/subjects/private-person", None, 200),
+    (Scope.ENROL, "PUT", "/galleries/staff/subjects/private-person", {"metadata": {}}, 204),
+    (Scope.ADMIN, "GET", "/galleries/staff/originals", None, 200),
     (Scope.SEARCH, "POST", "/search", SEARCH, 200),
     (Scope.ENROL, "DELETE", "/galleries/staff/faces/private-face", None, 204),
     (Scope.ENROL, "DELETE", "/galleries/staff/subjects/private-person", None, 404),
@@ -84,17 +87,43 @@ def test_an_answer_holds_a_bounded_number_of_matches(client: httpx.Client) -> No
     assert (refused.status_code, refused.json()["code"]) == (413, "too-large")
 
 
+def test_a_page_of_originals_holds_a_bounded_number_of_bytes(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.put("/galleries/staff", json={"model": TARGET.id}).raise_for_status()
+    faces = [{"face_id": f"f{row}", "subject": "s"} for row in range(5)]
+    enrolment = {"source_model": TARGET.id, "features": [FEATURE] * 5, "faces": faces}
+    client.post("/galleries/staff/faces", json=enrolment).raise_for_status()
+
+    def pages() -> list[list[str]]:
+        found, after = [], None
+        while not found or after is not None:
+            page = client.get("/galleries/staff/originals", params={} if after is None else {"after": after}).json()
+            found.append([face["face_id"] for face in page["faces"]])
+            after = page["next"]
+        return found
+
+    assert pages() == [["f0", "f1", "f2", "f3", "f4"]]
+    for faces_of_a_page in (2, 0):  # one face there is always
+        monkeypatch.setattr(originals, "PAGE_BYTES_MAX", faces_of_a_page * TARGET.dim * 4)
+        expected = [["f0", "f1"], ["f2", "f3"], ["f4"]] if faces_of_a_page else [[f"f{row}"] for row in range(5)]
+        assert pages() == expected
+
+
 def test_no_face_subject_or_bad_name_is_logged(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         client.put("/galleries/staff", json={"model": TARGET.id}).raise_for_status()
         client.post("/galleries/staff/faces", json=ENROLMENT).raise_for_status()
         client.post("/search", json=SEARCH).raise_for_status()
         client.get("/galleries/staff/faces/private-face").raise_for_status()
+        metadata = {"metadata": {"private": "private"}}
+        client.put("/galleries/staff/subjects/private-person", json=metadata).raise_for_status()
+        client.get("/galleries/staff/originals?after=private").raise_for_status()
         assert client.get("/galleries/staff/faces/private%20face").status_code == 400
         assert client.get("/galleries/private.nowhere").status_code == 404
         client.delete("/galleries/staff/subjects/private-person").raise_for_status()
     own = [record for record in caplog.records if record.name.startswith("service")]
-    assert len(own) >= 7
+    assert len(own) >= 9
     assert not any("private" in str(vars(record)) for record in own)
 
 
@@ -105,4 +134,4 @@ def test_a_gallery_stays_when_the_gateway_is_started_again(directory: Path, tmp_
         client.post("/galleries/staff/faces", json=ENROLMENT).raise_for_status()
     with running_gateway(settings) as client:
         [[match]] = [result["matches"] for result in client.post("/search", json=SEARCH).json()["results"]]
-    assert Face(match["face_id"], match["subject"]) == Face("private-face", "private-person")
+    assert (match["face_id"], match["subject"]) == ("private-face", "private-person")

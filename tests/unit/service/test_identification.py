@@ -1,4 +1,4 @@
-"""The use case between a request and a gallery, over a scripted engine and a real embedded store."""
+"""The use case between a probe and a gallery, over a real embedded store."""
 
 import time
 from collections.abc import AsyncIterator
@@ -7,13 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.calibration import Calibration, CalibrationPoint
-from contract.confidence import ConfidenceModel, encode_float32
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
-from service.bounds import Deadline, InFlight
-from service.catalog import Catalog
-from service.engines.echo import EchoEngine
+from service.bounds import Deadline
 from service.errors import (
     DeadlineExceededError,
     GallerySpaceMismatchError,
@@ -22,17 +18,13 @@ from service.errors import (
     UnknownGalleryError,
     UnknownModelError,
 )
-from service.galleries.base import Face, GalleryInfo
-from service.galleries.local import LocalGalleries
-from service.identification import Identification, Threshold
-from service.live_catalog import LiveCatalog
-from service.metrics import create_metrics
-from service.translation import Translation
-from tests.manifests import make_manifest
+from service.galleries.values import Face, Found, GalleryInfo, Ranking, Where
+from service.identification import Query
+from service.thresholds import Threshold
 from tests.repository import SOURCE, TARGET
+from tests.unit.service.world import CONFIDENCE, LONELY, MANIFEST, NEXT, World, features, open_world, soon
 
 pytestmark = pytest.mark.anyio
-LONELY = FeatureSpace(id="lonely-16", dim=TARGET.dim)
 
 
 @pytest.fixture
@@ -40,66 +32,17 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def calibration(similarity: float) -> Calibration:
-    points = [
-        CalibrationPoint(fmr=1e-1, similarity=0.0, extrapolated=False),
-        CalibrationPoint(fmr=1e-3, similarity=similarity, extrapolated=False),
-    ]
-    return Calibration(impostor_pairs=1000, points=tuple(points))
-
-
-CONFIDENCE = ConfidenceModel(
-    dim=SOURCE.dim,
-    mean=encode_float32(np.zeros((1, SOURCE.dim), np.float32)),
-    components=encode_float32(np.eye(1, SOURCE.dim, dtype=np.float32)),
-    variances=encode_float32(np.ones((1, 1), np.float32)),
-    residual_variance=1.0,
-    distances=encode_float32(np.float32([[0.5, 1.5]])),
-)
-MANIFEST = make_manifest(calibration=calibration(0.5), target_calibration=calibration(0.9), confidence=CONFIDENCE)
-
-
-class World:
-    """An identification over the echo engine and an embedded store."""
-
-    def __init__(self, directory: Path) -> None:
-        self.metrics = create_metrics()
-        self.engine = EchoEngine()
-        self.catalog = LiveCatalog(Path("unused"), self.engine, self.metrics, retire_after_s=1)
-        self.catalog.current = Catalog.of([MANIFEST])
-        rows = InFlight(10_000, "features", self.metrics.rows_in_flight)
-        translation = Translation(self.catalog, self.engine, rows, self.metrics)
-        self.galleries = LocalGalleries.open(directory, faces_max=1000, galleries_max=10)
-        self.identification = Identification(translation, self.galleries, self.catalog, self.metrics)
-
-    async def gallery(self, name: str = "staff", space: FeatureSpace = TARGET) -> GalleryInfo:
-        await self.galleries.create(name, space)
-        return await self.galleries.info(name)
-
-
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    world = World(tmp_path)
-    await world.engine.load(MANIFEST)
-    yield world
-    await world.galleries.close()
-
-
-def features(rows: int, dim: int, seed: int = 0) -> Features:
-    return np.random.default_rng(seed).standard_normal((rows, dim), dtype=np.float32)
-
-
-def soon() -> Deadline:
-    return Deadline(time.monotonic() + 60)
+    async with open_world(tmp_path) as world:
+        yield world
 
 
 async def test_a_translated_probe_is_judged_by_its_translators_calibration_and_confidence(world: World) -> None:
     gallery, probes = await world.gallery(), features(3, SOURCE.dim)
-    enrolled = await world.identification.enrol(
-        SOURCE.id, gallery, [Face(f"f{i}", "s") for i in range(3)], probes, soon()
-    )
+    enrolled = await world.enrolment.enrol(SOURCE.id, gallery, [Face(f"f{i}", "s") for i in range(3)], probes, soon())
     assert (enrolled.new, enrolled.translator) == (3, MANIFEST)
-    found = await world.identification.search(SOURCE.id, gallery, probes, 1, Threshold(), soon())
+    found = await world.identification.search(SOURCE.id, gallery, probes, Query(1), soon())
     assert [matches[0].face_id for matches in found.matches] == ["f0", "f1", "f2"]
     assert found.calibration == MANIFEST.calibration
     assert found.confidence is not None
@@ -109,8 +52,8 @@ async def test_a_translated_probe_is_judged_by_its_translators_calibration_and_c
 
 async def test_a_native_probe_is_judged_by_the_spaces_own_calibration(world: World) -> None:
     gallery, probes = await world.gallery(), features(2, TARGET.dim)
-    await world.identification.enrol(TARGET.id, gallery, [Face("f0", "s"), Face("f1", "s")], 5 * probes, soon())
-    found = await world.identification.search(TARGET.id, gallery, 7 * probes, 1, Threshold(max_fmr=1e-3), soon())
+    await world.enrolment.enrol(TARGET.id, gallery, [Face("f0", "s"), Face("f1", "s")], 5 * probes, soon())
+    found = await world.identification.search(TARGET.id, gallery, 7 * probes, Query(1, Threshold(max_fmr=1e-3)), soon())
     assert [[match.face_id for match in matches] for matches in found.matches] == [["f0"], ["f1"]]
     assert (found.calibration, found.confidence, found.inference_s) == (MANIFEST.target_calibration, None, None)
 
@@ -122,9 +65,9 @@ async def test_a_rate_decides_by_the_calibrated_similarity(world: World) -> None
     other = l2_normalize(other - (other @ probe.T) * probe)
     near, far = 0.95 * probe + np.sqrt(1 - 0.95**2) * other, 0.85 * probe + np.sqrt(1 - 0.85**2) * other
     both = np.concatenate([near, far]).astype(np.float32)
-    await world.identification.enrol(TARGET.id, gallery, [Face("near", "s"), Face("far", "t")], both, soon())
-    strict = await world.identification.search(TARGET.id, gallery, probe, 5, Threshold(max_fmr=1e-3), soon())
-    loose = await world.identification.search(TARGET.id, gallery, probe, 5, Threshold(max_fmr=1e-1), soon())
+    await world.enrolment.enrol(TARGET.id, gallery, [Face("near", "s"), Face("far", "t")], both, soon())
+    strict = await world.identification.search(TARGET.id, gallery, probe, Query(5, Threshold(max_fmr=1e-3)), soon())
+    loose = await world.identification.search(TARGET.id, gallery, probe, Query(5, Threshold(max_fmr=1e-1)), soon())
     assert [match.face_id for match in strict.matches[0]] == ["near"]
     assert [match.face_id for match in loose.matches[0]] == ["near", "far"]
 
@@ -133,12 +76,12 @@ async def test_a_rate_that_nobody_measured_is_not_invented(world: World) -> None
     gallery = await world.gallery("lonely", LONELY)
     with pytest.raises(UncalibratedError, match="nobody has measured"):
         await world.identification.search(
-            LONELY.id, gallery, features(1, LONELY.dim), 1, Threshold(max_fmr=0.01), soon()
+            LONELY.id, gallery, features(1, LONELY.dim), Query(1, Threshold(max_fmr=0.01)), soon()
         )
     gallery = await world.gallery()
-    with pytest.raises(UncalibratedError, match=r"max_fmr must lie in \[0.001, 0.1\]"):
+    with pytest.raises(UncalibratedError, match=r"must lie in \[0.001, 0.1\]"):
         await world.identification.search(
-            SOURCE.id, gallery, features(1, SOURCE.dim), 1, Threshold(max_fmr=1e-9), soon()
+            SOURCE.id, gallery, features(1, SOURCE.dim), Query(1, Threshold(max_fmr=1e-9)), soon()
         )
 
 
@@ -157,44 +100,146 @@ async def test_a_space_that_changed_its_dimension_does_not_enter_its_old_gallery
         world.identification.source_space(SOURCE.id, gallery)
 
 
-async def test_a_gallery_made_anew_meanwhile_takes_nothing_of_the_old_space(world: World) -> None:
+async def test_a_gallery_made_anew_in_another_space_is_not_searched_with_probes_of_the_old(world: World) -> None:
     gallery = await world.gallery()
     await world.galleries.drop("staff")
     await world.galleries.create("staff", LONELY)
-    with pytest.raises(GallerySpaceMismatchError):
-        await world.identification.enrol(TARGET.id, gallery, [Face("f", "s")], features(1, TARGET.dim), soon())
-    with pytest.raises(GallerySpaceMismatchError):
-        await world.identification.search(TARGET.id, gallery, features(1, TARGET.dim), 1, Threshold(), soon())
-    assert (await world.galleries.info("staff")).faces == 0
+    with pytest.raises(NoRouteError):
+        await world.identification.search(TARGET.id, gallery, features(1, TARGET.dim), Query(1), soon())
 
 
 async def test_a_gallery_dropped_meanwhile_is_unknown(world: World) -> None:
     gallery = await world.gallery()
     await world.galleries.drop("staff")
     with pytest.raises(UnknownGalleryError):
-        await world.identification.search(TARGET.id, gallery, features(1, TARGET.dim), 1, Threshold(), soon())
+        await world.identification.search(TARGET.id, gallery, features(1, TARGET.dim), Query(1), soon())
 
 
 async def test_a_passed_deadline_ends_the_search(world: World) -> None:
     gallery = await world.gallery()
     late = Deadline(time.monotonic())
     with pytest.raises(DeadlineExceededError):
-        await world.identification.search(TARGET.id, gallery, features(1, TARGET.dim), 1, Threshold(), late)
+        await world.identification.search(TARGET.id, gallery, features(1, TARGET.dim), Query(1), late)
 
 
 async def test_a_slow_store_is_given_up_at_the_deadline(world: World) -> None:
     gallery = await world.gallery()
     probes = features(900, TARGET.dim)
-    await world.identification.enrol(TARGET.id, gallery, [Face(f"f{i}", "s") for i in range(900)], probes, soon())
+    await world.enrolment.enrol(TARGET.id, gallery, [Face(f"f{i}", "s") for i in range(900)], probes, soon())
     hurried = Deadline(time.monotonic() + 0.02)
     with pytest.raises(DeadlineExceededError):
-        await world.identification.search(TARGET.id, gallery, np.tile(probes, (10, 1)), 900, Threshold(), hurried)
+        await world.identification.search(TARGET.id, gallery, np.tile(probes, (10, 1)), Query(900), hurried)
 
 
 async def test_searches_and_enrolments_are_counted_by_gallery(world: World) -> None:
     gallery, labels = await world.gallery(), {"store": "local", "gallery": "staff"}
-    await world.identification.enrol(TARGET.id, gallery, [Face("f", "s")], features(1, TARGET.dim), soon())
-    await world.identification.search(TARGET.id, gallery, features(1, TARGET.dim), 1, Threshold(), soon())
+    await world.enrolment.enrol(TARGET.id, gallery, [Face("f", "s")], features(1, TARGET.dim), soon())
+    await world.identification.search(TARGET.id, gallery, features(1, TARGET.dim), Query(1), soon())
     value = world.metrics.registry.get_sample_value
     assert value("r3an_gallery_enrolled_faces_total", labels) == 1
     assert value("r3an_gallery_search_duration_seconds_count", labels) == 1
+
+
+async def cut_over(world: World) -> GalleryInfo:
+    """A gallery with one face that is served in NEXT since its description was read, which still says TARGET."""
+    await world.gallery()
+    await world.galleries.add_copy("staff", NEXT)
+    await world.enrol(SOURCE, [Face("f", "s")], features(1, SOURCE.dim))
+    before = await world.galleries.info("staff")
+    await world.galleries.serve("staff", NEXT)
+    return before
+
+
+async def test_a_search_under_way_at_a_cut_over_is_answered_from_the_copy_it_began_with(world: World) -> None:
+    before, probe = await cut_over(world), features(1, SOURCE.dim)
+    found = await world.identification.search(SOURCE.id, before, probe, Query(1), soon())
+    assert found.calibration == MANIFEST.calibration
+    assert found.matches[0][0].similarity == pytest.approx(1, abs=1e-3)
+
+
+async def test_a_search_whose_copy_is_gone_is_answered_from_the_one_that_serves(world: World) -> None:
+    before, probe = await cut_over(world), features(1, SOURCE.dim)
+    await world.galleries.drop_copy("staff", TARGET)
+    found = await world.identification.search(SOURCE.id, before, probe, Query(1), soon())
+    assert found.calibration is None  # that of the route to NEXT
+    assert found.matches[0][0].similarity == pytest.approx(1, abs=1e-3)
+
+
+async def people(world: World) -> tuple[GalleryInfo, Features]:
+    """A probe, and two people: `a` has the most similar face and a far one, `b` two near ones."""
+    gallery, probe = await world.gallery(), np.eye(1, TARGET.dim, dtype=np.float32)
+    cosines = {"a0/a": 0.9, "a1/a": 0.1, "b0/b": 0.8, "b1/b": 0.7}
+    faces = [Face(*name.split("/"), tags=(name[1],), enrolled_at_ms=row) for row, name in enumerate(cosines)]
+    raw = np.zeros((len(faces), TARGET.dim), np.float32)
+    raw[:, 0] = list(cosines.values())
+    raw[range(4), range(1, 5)] = np.sqrt(1 - raw[:, 0] ** 2)
+    await world.enrolment.enrol(TARGET.id, gallery, faces, raw, soon())
+    return gallery, probe
+
+
+@pytest.mark.parametrize(
+    ("ranking", "expected"),
+    [
+        (Ranking.FACES, [("a0", 0.9), ("b0", 0.8), ("b1", 0.7), ("a1", 0.1)]),
+        (Ranking.SUBJECTS_BY_BEST, [("a0", 0.9), ("b0", 0.8)]),
+        (Ranking.SUBJECTS_BY_MEAN, [("b0", 0.75), ("a0", 0.5)]),
+    ],
+)
+async def test_faces_or_subjects_are_ranked(world: World, ranking: Ranking, expected: list[tuple[str, float]]) -> None:
+    gallery, probe = await people(world)
+    found = await world.identification.search(TARGET.id, gallery, probe, Query(9, ranking=ranking), soon())
+    assert [match.face_id for match in found.matches[0]] == [face_id for face_id, _ in expected]
+    assert [match.similarity for match in found.matches[0]] == pytest.approx([s for _, s in expected], abs=1e-3)
+    assert found.searched == 4
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [(Where(("0",)), ["a0", "b0"]), (Where(from_ms=1, until_ms=3), ["b0", "a1"]), (Where(("2",)), [])],
+)
+async def test_only_faces_with_the_tags_and_of_the_time_are_searched(
+    world: World, where: Where, expected: list[str]
+) -> None:
+    gallery, probe = await people(world)
+    found = await world.identification.search(TARGET.id, gallery, probe, Query(9, where=where), soon())
+    assert [match.face_id for match in found.matches[0]] == expected
+    assert found.searched == len(expected)
+
+
+async def test_a_rate_over_the_whole_gallery_demands_more_the_more_faces_are_searched(world: World) -> None:
+    gallery, probe = await people(world)
+    # fmr 1e-1 at similarity 0, 1e-3 at 0.9: over one face max_fpir 0.01 asks for 0.45, over four for some 0.72
+    threshold = Threshold(max_fpir=0.01)
+    everywhere = await world.identification.search(TARGET.id, gallery, probe, Query(9, threshold), soon())
+    assert [match.face_id for match in everywhere.matches[0]] == ["a0", "b0"]
+    alone = Query(9, threshold, where=Where(from_ms=3))
+    found = await world.identification.search(TARGET.id, gallery, probe, alone, soon())
+    assert [match.face_id for match in found.matches[0]] == ["b1"]
+    nowhere = Query(9, threshold, where=Where(from_ms=9))
+    found = await world.identification.search(TARGET.id, gallery, probe, nowhere, soon())
+    assert (list(found.matches), found.searched) == ([[]], 0)
+
+
+class Seen:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.searches: list[tuple[str, FeatureSpace, int, Found]] = []
+
+    def searched(self, source_model: str, gallery: GalleryInfo, features: Features, top_k: int, found: Found) -> None:
+        self.searches.append((source_model, gallery.space, top_k, found))
+
+
+async def test_an_observer_sees_unfiltered_searches_of_faces_before_any_threshold(tmp_path: Path) -> None:
+    seen = Seen()
+    async with open_world(tmp_path, seen) as world:
+        gallery, probe = await people(world)
+        for query in (
+            Query(2, Threshold(min_similarity=0.99)),
+            Query(2, ranking=Ranking.SUBJECTS_BY_BEST),
+            Query(2, where=Where(("0",))),
+        ):
+            await world.identification.search(TARGET.id, gallery, probe, query, soon())
+    [(source_model, space, top_k, found)] = seen.searches
+    assert (source_model, space, top_k) == (TARGET.id, TARGET, 2)
+    assert [match.face_id for match in found.matches[0]] == ["a0", "b0"]

@@ -44,6 +44,10 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         {"log_level": "loud"},
         {"surprise": 1},
         {"rows_max": 100, "rows_in_flight_max": 99},
+        {"migration_share": 0.0},
+        {"migration_batch_faces": 0},
+        {"migration_lease_ms": 4_999},
+        {"shadow_share": 1.5},
     ],
 )
 def test_what_is_unknown_or_out_of_bounds_is_refused(changes: dict[str, object]) -> None:

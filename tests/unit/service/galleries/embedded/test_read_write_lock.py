@@ -6,7 +6,7 @@ from threading import Barrier, Event
 
 import pytest
 
-from service.galleries.read_write_lock import ReadWriteLock
+from service.galleries.embedded.read_write_lock import ReadWriteLock
 
 WAIT_S = 60.0
 MOMENT_S = 0.05

@@ -1,0 +1,134 @@
+"""What became of each row of an import: a report, and how far the import has come, so that it can go on."""
+
+import csv
+import fcntl
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contract.manifest import Sha256
+from service.bulk.errors import JobError
+from service.bulk.parts import new_part, write_text
+
+COLUMNS = ("file", "row", "face_id", "fate")
+KINDS: dict[str, pa.DataType] = {"file": pa.string(), "row": pa.int64(), "face_id": pa.string(), "fate": pa.string()}
+JOURNAL = ".journal"
+SUFFIXES = (".csv", ".parquet")
+
+
+class State(BaseModel):
+    """How far an import of these very files into this gallery has come."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    gallery: str
+    fingerprint: Sha256  # of the files, with their spaces
+    report: str  # name of the report; empty where there is none
+    rows: int = Field(ge=0)  # acknowledged by the gateway, from the first on
+    new: int = Field(ge=0)
+    refused: dict[str, int]  # code -> rows
+    report_bytes: int = Field(ge=0)
+
+
+@dataclass(slots=True)
+class Counts:
+    """Rows so far."""
+
+    rows: int = 0
+    new: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def replaced(self) -> int:
+        """Faces that were there before."""
+        return self.rows - self.new - self.refused.total()
+
+
+def read_state(file: Path) -> State | None:
+    """The state an import has left; None where there is none. Raises JobError."""
+    try:
+        return State.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError):
+        raise JobError(f"{file}: is no state of an import; remove it to begin anew") from None
+
+
+class Report:
+    """Fates in the order of the rows, as CSV in `<report>.journal` until all are known."""
+
+    def __init__(self, file: Path | None, kept_bytes: int) -> None:
+        """Begin, or go on after `kept_bytes` of what is there. Raises JobError."""
+        self._file = file
+        if file is None:
+            return
+        if file.suffix not in SUFFIXES:
+            raise JobError(f"{file}: a report is a .csv or a .parquet file")
+        if file.exists():
+            raise JobError(f"{file}: exists; name another report, or remove it")
+        self._journal = file.with_name(file.name + JOURNAL)
+        try:
+            self._text = self._journal.open("a+", encoding="utf-8", newline="")
+        except OSError as error:
+            raise JobError(f"{self._journal}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._text, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._text.close()
+            raise JobError(f"{file}: another import writes it") from None
+        if os.fstat(self._text.fileno()).st_size < kept_bytes:
+            self._text.close()
+            raise JobError(f"{self._journal}: is shorter than the state says; remove both to begin anew")
+        self._text.truncate(kept_bytes)
+        self._csv = csv.writer(self._text)
+        if kept_bytes == 0:
+            self._csv.writerow(COLUMNS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._text.close()
+
+    def add(self, file: Path, first_row: int, face_ids: list[str], fates: list[str]) -> None:
+        """Append the fates of consecutive rows of a file."""
+        if self._file is not None:
+            rows = enumerate(zip(face_ids, fates, strict=True), first_row)
+            self._csv.writerows((file.name, row, face_id, fate) for row, (face_id, fate) in rows)
+
+    def sync(self) -> int:
+        """Bring what was added to the disk; returns the bytes of all of it."""
+        if self._file is None:
+            return 0
+        self._text.flush()
+        os.fsync(self._text.fileno())
+        return os.fstat(self._text.fileno()).st_size
+
+    def publish(self) -> None:
+        """Let the report appear, in the form its name says."""
+        if self._file is None:
+            return
+        self.sync()
+        if self._file.suffix == ".csv":
+            self._journal.replace(self._file)
+            return
+        with new_part(self._file, pa.schema(KINDS)) as writer:
+            for batch in pa_csv.open_csv(
+                self._journal,
+                parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+                convert_options=pa_csv.ConvertOptions(column_types=KINDS),
+            ):
+                writer.write(pa.Table.from_batches([batch]))
+        self._journal.unlink()
+
+
+def save_state(file: Path, state: State) -> None:
+    """Replace the state."""
+    write_text(file, state.model_dump_json() + "\n")

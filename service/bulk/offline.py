@@ -1,0 +1,161 @@
+"""A gallery that lives elsewhere: Parquet of one feature space in, Parquet of another out, on all cores."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from contract.errors import VectorError
+from contract.manifest import TranslatorManifest, read_manifest
+from service.bulk.columns import check_features_of, check_once, feature_dim, footer_of, read_rows
+from service.bulk.errors import JobError, StoppedError, data_error
+from service.bulk.names import feature_column
+from service.bulk.parts import held_folder, new_part
+from service.bulk.processes import Stopped, translate_in_processes
+from service.bulk.sources import SPACE_KEY, Source, find_sources
+from service.bulk.translation import ADDED, Translates, translate_part, translated_schema
+from service.bulk.translator import find_version, opened
+
+PART_ROWS = 65_536
+
+OnRows = Callable[[int, int], None]  # rows done, rows in all
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be translated, and by what."""
+
+    source: Path  # a Parquet file, a folder of them or an export
+    out: Path
+    source_model: str
+    target_model: str
+    repository: Path
+    feature: str | None = None  # column; None: `feature`, or the one named by the source space
+    into: str | None = None  # column; None: as `feature`, or named by the target space
+    part_rows: int = PART_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows [start, stop) of one input file and the output file they become."""
+
+    source: Path
+    start: int
+    stop: int
+    target: Path
+    feature: str
+    into: str
+    metadata: dict[bytes, bytes]
+
+
+def translate_folder(
+    job: Job, workers: int, on_rows: OnRows = lambda done, total: None, stopped: Stopped = lambda: False
+) -> int:
+    """Translate all that is not there yet; returns the rows in all. Parts that were finished before are kept.
+
+    Raises:
+        BulkError: input, folder or translator cannot be used. Parts that were finished stay.
+    """
+    version_folder = find_version(job.repository, job.source_model, job.target_model)
+    parts = plan(job, read_manifest(version_folder))
+    total = sum(part.stop - part.start for part in parts)
+    with held_folder(job.out):
+        left = _left(job.out, parts)
+        done = total - sum(part.stop - part.start for part in left)
+        on_rows(done, total)
+        for file, feature in dict.fromkeys((part.source, part.feature) for part in left):
+            check_features_of(file, feature)  # all of it before anything is written
+        for rows in _translated(left, version_folder, workers, stopped):
+            done += rows
+            on_rows(done, total)
+    return total
+
+
+def plan(job: Job, manifest: TranslatorManifest) -> list[Part]:
+    """The parts of a job, in order; the same for the same input. Raises BulkError before anything is written."""
+    if job.out.resolve() == job.source.resolve():
+        raise JobError(f"{job.out}: input and output are the same folder")
+    parts = list[Part]()
+    for source in find_sources(job.source, job.source_model):
+        schema, rows = footer_of(source.file)
+        feature, into = _column_names(job, source.file, schema)
+        dim = feature_dim(source.file, schema, feature)
+        if dim != manifest.source.dim:
+            reason = f"has {dim} dimensions, where {job.source_model} has {manifest.source.dim}"
+            raise data_error(source.file, reason, column=feature)
+        for index, start in enumerate(range(0, max(rows, 1), job.part_rows)):
+            stop = min(start + job.part_rows, rows)
+            target = job.out / f"{source.file.stem}-{index:05d}.parquet"
+            metadata = _metadata(manifest, source, start, stop)
+            parts.append(Part(source.file, start, stop, target, feature, into, metadata))
+    return parts
+
+
+def write_part(translator: Translates, part: Part, stopped: Stopped) -> int:
+    """Translate one part into its file; returns its rows. Raises BulkError."""
+    schema, _ = footer_of(part.source)
+    out_schema = translated_schema(schema, translator.manifest, part.feature, part.into)
+    with new_part(part.target, out_schema.with_metadata(part.metadata)) as writer:
+        for rows in read_rows(part.source, None, part.start, part.stop):
+            if stopped():
+                raise StoppedError
+            try:
+                table = translate_part(pa.Table.from_batches([rows.batch]), translator, part.feature, part.into)
+            except VectorError as error:
+                raise rows.refusal(error.reason, part.feature, error.row) from None
+            writer.write(table.replace_schema_metadata(part.metadata))
+    return writer.rows
+
+
+def _translated(parts: list[Part], version_folder: Path, workers: int, stopped: Stopped) -> Iterator[int]:
+    """Write parts, in this process where one is enough; yields the rows of each."""
+    if min(workers, len(parts)) > 1:
+        yield from translate_in_processes(write_part, parts, version_folder, workers, stopped)
+    elif parts:
+        with opened(version_folder) as translator:
+            yield from (write_part(translator, part, stopped) for part in parts)
+
+
+def _column_names(job: Job, file: Path, schema: pa.Schema) -> tuple[str, str]:
+    """The column that is translated, and the one it becomes."""
+    feature = feature_column(schema, job.source_model, job.feature)
+    into = job.into or (job.target_model if feature == job.source_model else feature)
+    check_once(file, schema, feature)
+    for name in ADDED:
+        if name in schema.names:
+            raise data_error(file, "is there already: translate originals, never a translation", column=name)
+    if into != feature and into in schema.names:
+        raise data_error(file, "is there already: name another with --target-column", column=into)
+    return feature, into
+
+
+def _metadata(manifest: TranslatorManifest, source: Source, start: int, stop: int) -> dict[bytes, bytes]:
+    facts = {
+        "r3an.derived_from": manifest.source.id,
+        "r3an.translator": f"{manifest.id}@{manifest.version}",
+        "r3an.translator_sha256": manifest.sha256,
+        "r3an.input_sha256": source.sha256,
+        "r3an.input_rows": f"{start}-{stop}",
+    }
+    return {SPACE_KEY: manifest.target.id.encode()} | {name.encode(): value.encode() for name, value in facts.items()}
+
+
+def _left(out: Path, parts: list[Part]) -> list[Part]:
+    """The parts that are not finished. Raises JobError where a file is of other work than this."""
+    planned = {part.target: part for part in parts}
+    for file in sorted(out.glob("*.parquet")):
+        if file not in planned:
+            raise JobError(f"{file}: is no part of this work; take another folder")
+        _check_finished(planned[file])
+    return [part for part in parts if not part.target.exists()]
+
+
+def _check_finished(part: Part) -> None:
+    schema, rows = footer_of(part.target)
+    said = schema.metadata or {}
+    other = [name.decode().removeprefix("r3an.") for name, value in part.metadata.items() if said.get(name) != value]
+    if other:
+        raise JobError(f"{part.target}: was made of another {other[-1]}; take another folder, or restore the input")
+    if rows != part.stop - part.start or part.into not in schema.names:
+        raise JobError(f"{part.target}: does not hold what it should; remove it to have it made again")

@@ -1,0 +1,1 @@
+"""Groups of commands of `r3an-gateway` that work on whole galleries."""

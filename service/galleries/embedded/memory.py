@@ -1,0 +1,81 @@
+"""A gallery in memory: who is in it, and its features in each space it has a copy in."""
+
+from dataclasses import dataclass, field
+
+from contract.spaces import FeatureSpace
+from contract.vectors import Features
+from service.errors import CopiesChangedError, GallerySpaceMismatchError
+from service.galleries.embedded.claims import Claims
+from service.galleries.embedded.copy_records import CopyKeys
+from service.galleries.embedded.feature_blocks import FeatureBlocks
+from service.galleries.embedded.mean_scan import PROBES_PER_MEAN_SCAN, nearest_subjects_by_mean
+from service.galleries.embedded.read_write_lock import ReadWriteLock
+from service.galleries.embedded.roster import Roster
+from service.galleries.embedded.scan import PROBES_PER_SCAN, nearest_faces, nearest_subjects
+from service.galleries.embedded.sketch_scan import SKETCHED_RANKINGS, nearest_by_sketch
+from service.galleries.values import EVERYWHERE, Approximation, Copy, Found, GalleryInfo, Ranking, Where
+
+SEARCHES = {
+    Ranking.FACES: (nearest_faces, PROBES_PER_SCAN),
+    Ranking.SUBJECTS_BY_BEST: (nearest_subjects, PROBES_PER_SCAN),
+    Ranking.SUBJECTS_BY_MEAN: (nearest_subjects_by_mean, PROBES_PER_MEAN_SCAN),
+}
+
+
+@dataclass(eq=False, slots=True)
+class MemoryCopy:
+    """A gallery's features in one space, and the leases on what is missing there.
+
+    While there is an `approximation`, every block of features has a sketch; before, it may be in the making.
+    """
+
+    keys: CopyKeys
+    features: FeatureBlocks
+    claims: Claims
+    approximation: Approximation | None = None
+
+
+@dataclass(slots=True)
+class MemoryGallery:
+    """Changed by the writer thread alone, under `lock` where a search would see it half changed."""
+
+    name: str
+    key: int
+    serving: FeatureSpace
+    copies: dict[FeatureSpace, MemoryCopy]
+    roster: Roster = field(default_factory=Roster)
+    lock: ReadWriteLock = field(default_factory=ReadWriteLock)
+
+    def info(self) -> GalleryInfo:
+        """What is in it; for the writer thread, others read what it published."""
+        spaces = [self.serving, *(space for space in self.copies if space != self.serving)]
+        held = [(space, self.copies[space]) for space in spaces]
+        copies = tuple(Copy(space, len(copy.features), copy.approximation) for space, copy in held)
+        return GalleryInfo(self.name, self.serving, len(self.roster.faces), len(self.roster.subjects), copies)
+
+    def copy(self, space: FeatureSpace) -> MemoryCopy:
+        """The copy in a space. Raises CopiesChangedError: there is none."""
+        copy = self.copies.get(space)
+        if copy is None:
+            raise CopiesChangedError(f"the gallery has no copy in the feature space {space.id}")
+        return copy
+
+    def searched(self, space: FeatureSpace) -> MemoryCopy:
+        """The copy that probes of a space are compared with. Raises GallerySpaceMismatchError: there is none."""
+        copy = self.copies.get(space)
+        if copy is None:
+            raise GallerySpaceMismatchError(f"the gallery has no copy in the feature space {space.id}")
+        return copy
+
+    def search(
+        self, space: FeatureSpace, probes: Features, top_k: int, ranking: Ranking, where: Where, *, exact: bool = True
+    ) -> Found:
+        """One scan for as many probes [N, d] as its ranking allows. Raises GallerySpaceMismatchError."""
+        copy = self.searched(space)
+        sketched = not exact and copy.approximation is not None and where == EVERYWHERE
+        if sketched and ranking in SKETCHED_RANKINGS:
+            found = nearest_by_sketch(copy.features, self.roster, probes, top_k, ranking)
+            if found is not None:
+                return found
+        scan, _ = SEARCHES[ranking]
+        return scan(copy.features, self.roster, probes, top_k, where)

@@ -1,0 +1,72 @@
+"""A gallery's copies: begun, filled face by face by any number of workers, served, dropped."""
+
+from collections.abc import Sequence
+
+from contract.spaces import FeatureSpace
+from service.errors import CopiesChangedError
+from service.galleries import redis_copy_scripts as scripts
+from service.galleries.redis_commands import RedisCommands
+from service.galleries.redis_index import complete_index, drop_index
+from service.galleries.redis_lifecycle import find
+from service.galleries.redis_records import fill_arguments, key_of, read_originals
+from service.galleries.values import Claim, Rendition
+
+STEP_FACES = 1000  # that one script looks at
+
+
+async def add_copy(redis: RedisCommands, gallery: str, space: FeatureSpace) -> None:
+    """Begin a second copy."""
+    await _take_out(redis, gallery, space.id)
+    while not await redis.change(scripts.ADD_COPY, key_of(gallery), space.id, space.dim):
+        await _take_out(redis, gallery, space.id)  # another copy in this space came and went meanwhile
+    await _complete(redis, gallery, space)
+
+
+async def drop_copy(redis: RedisCommands, gallery: str, space: FeatureSpace) -> None:
+    """Drop a copy that does not serve. What an interruption leaves undone the next call, or `add_copy`, completes."""
+    await redis.change(scripts.DROP_COPY, key_of(gallery), space.id, space.dim)
+    await _take_out(redis, gallery, space.id)
+
+
+async def serve(redis: RedisCommands, gallery: str, space: FeatureSpace) -> None:
+    """Let a complete copy serve; its index is complete first."""
+    await _complete(redis, gallery, space)
+    await redis.change(scripts.SERVE, key_of(gallery), space.id, space.dim)
+
+
+async def claim(redis: RedisCommands, gallery: str, space: FeatureSpace, limit: int, lease_ms: int) -> Claim | None:
+    """Lease faces that are missing in a copy, walking past those that are not, once around at most."""
+    started_over = False
+    arguments = (space.id, space.dim, limit, lease_ms, max(limit, STEP_FACES))
+    while True:  # within the bound of the operation
+        state, *leased = await redis.change(scripts.CLAIM, key_of(gallery), *arguments)
+        if leased and leased[-1]:
+            incarnation, number, lease_ends, rows = leased
+            return Claim(f"{incarnation.decode()}:{number.decode()}:{lease_ends}", tuple(read_originals(rows)))
+        if state == scripts.NOTHING_NOW or (state == scripts.STARTED_OVER and started_over):
+            return None
+        started_over = started_over or state == scripts.STARTED_OVER
+
+
+async def fill(redis: RedisCommands, gallery: str, claim: Claim, renditions: Sequence[Rendition]) -> int:
+    """Write the translations of a claim where they are still missing."""
+    space = renditions[0].space
+    if any(rendition.space != space for rendition in renditions):
+        raise CopiesChangedError("a copy is filled in its own space")
+    arguments = (*claim.token.split(":"), *fill_arguments(claim, renditions))
+    return int(await redis.change(scripts.FILL, key_of(gallery), space.id, space.dim, *arguments))
+
+
+async def _complete(redis: RedisCommands, gallery: str, space: FeatureSpace) -> None:
+    record = await find(redis, gallery)
+    if (copy := record.copy_in(space)) is not None:
+        await complete_index(redis, record, copy)
+
+
+async def _take_out(redis: RedisCommands, gallery: str, space: str) -> None:
+    record = await find(redis, gallery)
+    if (number := record.dropped.get(space)) is None:
+        return
+    await drop_index(redis, record, number)
+    while await redis.change(scripts.TAKE_OUT, key_of(gallery), space, number, STEP_FACES):
+        pass

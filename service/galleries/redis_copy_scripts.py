@@ -1,0 +1,164 @@
+"""The scripts over a gallery's copies. Only the second copy has faces missing: the serving one is complete.
+
+`leases` is a sorted set of face ids by the time, on Redis' clock in ms, at which their lease ends: a face is leased
+again only after that, so this time says which claim holds it. `cursor` is the last face that claims have walked past.
+"""
+
+from service.galleries.redis_scripts import OPENING, ORIGINAL
+
+NOTHING_NOW = 0
+GO_ON = 1
+STARTED_OVER = 2
+
+_FRESH_SECOND = """
+local function forget_claims()
+  redis.call('DEL', leases)
+  redis.call('HDEL', gallery, 'cursor')
+end
+"""
+
+# ARGV: 1 the space, 2 its dim. Returns whether it began: not while features of a dropped copy in it remain.
+ADD_COPY = f"""{OPENING}{_FRESH_SECOND}
+if copies[2] or copies[1].space == ARGV[1] then return redis.error_reply('COPYEXISTS') end
+if redis.call('HEXISTS', gallery, 'dropped:' .. ARGV[1]) == 1 then return 0 end
+local number = redis.call('HINCRBY', gallery, 'revision', 1)
+redis.call('HSET', gallery, 'second', number .. ' ' .. ARGV[2] .. ' ' .. ARGV[1])
+forget_claims()
+return 1
+"""
+
+# ARGV: 1 the space, 2 its dim. Features remain in the faces, and the index remains.
+DROP_COPY = f"""{OPENING}{_FRESH_SECOND}
+local copy = copy_in(ARGV[1], ARGV[2])
+if not copy then return 0 end
+if copy == copies[1] then return redis.error_reply('COPYSERVES') end
+redis.call('HDEL', gallery, 'second', 'held:' .. copy.space, 'approximation:' .. copy.space)
+forget_claims()
+redis.call('HSET', gallery, 'dropped:' .. copy.space, copy.number .. ' ')
+return 1
+"""
+
+# One bounded step that takes a dropped copy's features out of the faces; a native one stays as the original.
+# ARGV: 1 the space, 2 the copy's number, 3 the most faces of a step. Returns whether there is more to do.
+TAKE_OUT = f"""{OPENING}
+local field, space, steps = 'dropped:' .. ARGV[1], ARGV[1], tonumber(ARGV[3])
+local number, cursor = string.match(redis.call('HGET', gallery, field) or '', '^(%d+) (.*)$')
+if number ~= ARGV[2] then return 0 end
+local face_ids = redis.call('ZRANGE', faces, cursor == '' and '-' or '(' .. cursor, '+', 'BYLEX', 'LIMIT', 0, steps)
+for _, face_id in ipairs(face_ids) do
+  local face = face_key(face_id)
+  local feature, origin, original = unpack(redis.call('HMGET', face, 'feature:' .. space, 'origin', 'original'))
+  if feature then
+    redis.call('HDEL', face, 'feature:' .. space, 'translator:' .. space, 'confidence:' .. space)
+    if origin == space and not original then redis.call('HSET', face, 'original', feature) end
+  end
+end
+if #face_ids < steps then
+  redis.call('HDEL', gallery, field)
+  return 0
+end
+redis.call('HSET', gallery, field, number .. ' ' .. face_ids[#face_ids])
+return 1
+"""
+
+# ARGV: 1 the space, 2 its dim. Returns whether anything changed.
+SERVE = f"""{OPENING}{_FRESH_SECOND}
+local copy = copy_in(ARGV[1], ARGV[2])
+if copy and copy == copies[1] then return 0 end
+if not copy or counted('held:' .. copy.space) ~= counted('faces') then return redis.error_reply('COPYINCOMPLETE') end
+redis.call('HSET', gallery, 'serving', copy.text, 'second', copies[1].text)
+forget_claims()
+return 1
+"""
+
+# ARGV: 1 the space, 2 its dim, 3 the copy's number, 4 what was measured of its approximate search.
+KEEP_APPROXIMATION = f"""{OPENING}
+local copy = copy_in(ARGV[1], ARGV[2])
+if not copy or copy.number ~= ARGV[3] then return redis.error_reply('COPIESCHANGED') end
+redis.call('HSET', gallery, 'approximation:' .. copy.space, ARGV[4])
+return 1
+"""
+
+# ARGV: 1 the space, 2 its dim, 3 the copy's number.
+FORGET_APPROXIMATION = f"""{OPENING}
+local copy = copy_in(ARGV[1], ARGV[2])
+if not copy or copy.number ~= ARGV[3] then return 0 end
+return redis.call('HDEL', gallery, 'approximation:' .. copy.space)
+"""
+
+# ARGV: 1 the space, 2 its dim, 3 the most faces to lease, 4 the length of the lease in ms, 5 the most faces of a step.
+# Returns what to do where none was leased, then the incarnation, the copy's number, the end of the lease and the
+# leased faces as ORIGINALS does.
+CLAIM = f"""{OPENING}{ORIGINAL}
+local copy = copy_in(ARGV[1], ARGV[2])
+if not copy then return redis.error_reply('COPIESCHANGED') end
+local missing = counted('faces') - counted('held:' .. copy.space)
+if missing == 0 then return {{{NOTHING_NOW}}} end
+local limit, steps, feature = tonumber(ARGV[3]), tonumber(ARGV[5]), 'feature:' .. copy.space
+local seconds, microseconds = unpack(redis.call('TIME'))
+local now = seconds * 1000 + math.floor(microseconds / 1000)
+local face_ids = {{}}
+for _, face_id in ipairs(redis.call('ZRANGE', leases, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)) do
+  local revision, held = unpack(redis.call('HMGET', face_key(face_id), 'revision', feature))
+  if revision and not held then face_ids[#face_ids + 1] = face_id
+  else redis.call('ZREM', leases, face_id) end
+end
+local cursor, ended = redis.call('HGET', gallery, 'cursor') or '', false
+if #face_ids < limit then
+  local after = cursor == '' and '-' or '(' .. cursor
+  local page = redis.call('ZRANGE', faces, after, '+', 'BYLEX', 'LIMIT', 0, steps)
+  for _, face_id in ipairs(page) do
+    if #face_ids == limit then break end
+    cursor = face_id
+    local leased = redis.call('ZSCORE', leases, face_id)
+    if not leased and redis.call('HEXISTS', face_key(face_id), feature) == 0 then
+      face_ids[#face_ids + 1] = face_id
+    end
+  end
+  ended = #page < steps and (#page == 0 or cursor == page[#page])
+end
+table.sort(face_ids)
+local lease_ends, rows = now + ARGV[4], {{}}
+for i, face_id in ipairs(face_ids) do
+  redis.call('ZADD', leases, lease_ends, face_id)
+  rows[i] = original(face_id)
+end
+local state = {GO_ON}
+if ended then
+  state = {NOTHING_NOW}
+  if missing > redis.call('ZCARD', leases) then
+    cursor, state = '', {STARTED_OVER} -- faces behind the cursor are missing
+  end
+end
+redis.call('HSET', gallery, 'cursor', cursor)
+return {{state, incarnation, copy.number, lease_ends, rows}}
+"""
+
+# ARGV: 1 the space, 2 its dim, 3 the incarnation, 4 the copy's number and 5 the end of the lease as claimed; then for
+# each face: id, revision, feature, translator, confidence (both empty where there is none).
+# Returns how many faces were written. A native face takes its original, whatever is given.
+FILL = f"""{OPENING}
+local copy = copy_in(ARGV[1], ARGV[2])
+if not copy or incarnation ~= ARGV[3] or copy.number ~= ARGV[4] then return redis.error_reply('COPIESCHANGED') end
+local space, written = copy.space, 0
+for i = 6, #ARGV, 5 do
+  local face_id, face = ARGV[i], face_key(ARGV[i])
+  local revision, held, origin, original =
+    unpack(redis.call('HMGET', face, 'revision', 'feature:' .. space, 'origin', 'original'))
+  if revision == ARGV[i + 1] and not held then
+    if origin == space then
+      redis.call('HDEL', face, 'original')
+      redis.call('HSET', face, 'feature:' .. space, original)
+    else
+      local fields = {{'feature:' .. space, ARGV[i + 2]}}
+      if ARGV[i + 3] ~= '' then fields[3], fields[4] = 'translator:' .. space, ARGV[i + 3] end
+      if ARGV[i + 4] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'confidence:' .. space, ARGV[i + 4] end
+      redis.call('HSET', face, unpack(fields))
+    end
+    written = written + 1
+  end
+  if redis.call('ZSCORE', leases, face_id) == ARGV[5] then redis.call('ZREM', leases, face_id) end
+end
+if written > 0 then redis.call('HINCRBY', gallery, 'held:' .. space, written) end
+return written
+"""

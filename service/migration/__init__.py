@@ -1,0 +1,1 @@
+"""Moves a gallery to another encoder without a photo: plan, backfill, shadow, cut-over, rollback."""

@@ -1,0 +1,224 @@
+"""The worker: translates the faces that a copy lacks, claim by claim. Any number of processes share a job."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from contract.spaces import FeatureSpace
+from service.bounds import Deadline
+from service.errors import (
+    CopiesChangedError,
+    DeadlineExceededError,
+    EngineFailedError,
+    EngineOverloadedError,
+    EngineTimeoutError,
+    EngineUnavailableError,
+    GallerySpaceMismatchError,
+    GalleryUnavailableError,
+    GatewayError,
+    InvalidFeatureError,
+    NoRouteError,
+    OverloadedError,
+    UnknownGalleryError,
+    UnknownModelError,
+)
+from service.galleries.base import GalleryStore
+from service.galleries.values import Claim
+from service.metrics import Metrics
+from service.migration.derivation import derive
+from service.migration.jobs import Migrations
+from service.migration.pace import BackOff, Pace
+from service.migration.record import Migration
+from service.translation import Translation
+
+logger = logging.getLogger(__name__)
+
+CLAIM_FAILURES_MAX: Final = 5  # of an engine that answers, with an error, to one and the same claim
+TRANSIENT: Final = (
+    DeadlineExceededError,
+    EngineOverloadedError,
+    EngineTimeoutError,
+    EngineUnavailableError,
+    GalleryUnavailableError,
+    OverloadedError,
+)
+ENDED: Final = (CopiesChangedError, UnknownGalleryError)  # meanwhile, by others
+# What no waiting mends, and the reason it gives a failed migration.
+HOPELESS: Final[Mapping[type[GatewayError], str]] = {
+    NoRouteError: "no-route",
+    UnknownModelError: "no-route",  # with its last translator a space is gone too
+    InvalidFeatureError: "invalid-feature",
+    GallerySpaceMismatchError: "space-mismatch",
+    EngineFailedError: "engine-failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillBounds:
+    """How much one process works at once, and how long a claim is its own."""
+
+    batch_faces: int
+    batches_at_once: int
+    lease_ms: int
+    poll_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A copy that lacks faces: the new one, or after the cut-over the old one."""
+
+    migration: Migration
+    space: FeatureSpace
+
+
+class Backfill:
+    """Runs until it is cancelled. A claim that it leaves behind ends with its lease and is done by another."""
+
+    def __init__(
+        self,
+        migrations: Migrations,
+        store: GalleryStore,
+        translation: Translation,
+        pace: Pace,
+        metrics: Metrics,
+        bounds: BackfillBounds,
+        woken: asyncio.Event,
+        looked: Callable[[Sequence[Migration]], None],
+    ) -> None:
+        """`woken` is set when there may be work; `looked` is told of all migrations under way at every look."""
+        self._migrations = migrations
+        self._store = store
+        self._translation = translation
+        self._pace = pace
+        self._metrics = metrics
+        self._bounds = bounds
+        self._looked = looked
+        self._woken = woken
+        self._is_troubled = False  # a lane met something that time may mend
+        self._gauged: set[str] = set()
+
+    async def run(self) -> None:
+        """Look for work, do it, wait; for ever."""
+        back_off = BackOff()
+        while True:
+            try:
+                has_worked = await self._work_a_while()
+            except TRANSIENT as error:
+                logger.warning("migrations wait: %s", type(error).__name__)
+                self._is_troubled = True
+            except Exception:
+                logger.exception("unforeseen failure of a migration's worker")
+                self._is_troubled = True
+            if self._is_troubled:
+                self._is_troubled = False
+                await asyncio.sleep(back_off.next_s())
+                continue
+            back_off.reset()
+            if not has_worked:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._bounds.poll_s):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+        self._woken.clear()
+
+    async def _work_a_while(self) -> bool:
+        """Until nothing is left to claim or the next look is due; whether there was anything to do."""
+        todo = deque(await self._look())
+        if not todo:
+            return False
+        filled: list[int] = []
+        until = time.monotonic() + self._bounds.poll_s
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._bounds.batches_at_once):
+                group.create_task(self._lane(todo, until, filled))
+        return bool(filled)
+
+    async def _look(self) -> list[_Work]:
+        migrations = await self._migrations.active()
+        self._looked(migrations)
+        work, missing = list[_Work](), dict[str, int]()
+        for migration in migrations:
+            info = await self._migrations.info(migration)
+            if info is None or len(info.copies) == 1 or migration.reason is not None:
+                continue
+            other = info.copies[1]
+            lacking = max(0, info.faces - other.faces)
+            label = self._metrics.gallery_label(info.name)
+            missing[label] = missing.get(label, 0) + lacking
+            if lacking:
+                work.append(_Work(migration, other.space))
+        self._show(missing)
+        return work
+
+    def _show(self, missing: Mapping[str, int]) -> None:
+        for label in self._gauged - missing.keys():
+            self._metrics.migration_missing_faces.remove(label)
+        for label, faces in missing.items():
+            self._metrics.migration_missing_faces.labels(label).set(faces)
+        self._gauged = set(missing)
+
+    async def _lane(self, todo: "deque[_Work]", until: float, filled: list[int]) -> None:
+        """Claim after claim, from one migration after the other."""
+        while todo and time.monotonic() < until:
+            work = todo[0]
+            todo.rotate(-1)
+            written = await self._step(work)
+            if written is not None:
+                filled.append(written)
+            elif work in todo:
+                todo.remove(work)
+
+    async def _step(self, work: _Work) -> int | None:
+        """One claim; how many faces it filled, None if there is nothing more to do now."""
+        gallery, bounds = work.migration.gallery, self._bounds
+        try:
+            async with self._pace.turn():
+                faces = self._pace.faces(bounds.batch_faces)
+                claim = await self._store.claim(gallery, work.space, faces, bounds.lease_ms)
+            return None if claim is None else await self._fill(work, claim)
+        except ENDED:
+            return None
+        except TRANSIENT as error:
+            logger.warning("a migration waits: %s", type(error).__name__)
+            self._is_troubled = True
+            return None
+
+    async def _fill(self, work: _Work, claim: Claim) -> int | None:
+        """Translate a claim and write it, again and again while its lease lasts."""
+        lease = Deadline(time.monotonic() + self._bounds.lease_ms / 1000)
+        back_off, failures = BackOff(), 0
+        while True:
+            try:
+                async with self._pace.turn():
+                    derived = await derive(self._translation, claim.originals, work.space, lease)
+                    written = await self._store.fill(work.migration.gallery, claim, derived.renditions())
+            except tuple(HOPELESS) as error:
+                failures += 1
+                if not isinstance(error, EngineFailedError) or failures == CLAIM_FAILURES_MAX:
+                    await self._give_up(work, claim, error)
+                    return None
+            except TRANSIENT as error:
+                logger.warning("a migration waits: %s", type(error).__name__)
+            else:
+                self._metrics.migration_faces.labels("filled").inc(written)
+                self._metrics.migration_faces.labels("left").inc(len(claim.originals) - written)
+                return written
+            delay_s = back_off.next_s()
+            if lease.remaining_ms() < delay_s * 1000:
+                raise DeadlineExceededError("a claim's lease ended before its faces were translated")
+            await asyncio.sleep(delay_s)
+
+    async def _give_up(self, work: _Work, claim: Claim, error: GatewayError) -> None:
+        """Fail the migration; after the cut-over it is the old copy that stays as it is, and nothing has failed."""
+        self._metrics.migration_faces.labels("failed").inc(len(claim.originals))
+        reason = next(HOPELESS[kind] for kind in type(error).__mro__ if kind in HOPELESS)
+        logger.error("migration %s cannot go on: %s", work.migration.id, reason)
+        await self._migrations.fail(work.migration, reason)

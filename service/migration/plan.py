@@ -1,0 +1,146 @@
+"""What a migration would need and bring, before anything is changed."""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from contract.manifest import TranslatorManifest
+from contract.spaces import FeatureSpace
+from contract.vectors import FLOAT32_BYTES
+from service.bounds import Deadline
+from service.catalog import Catalog
+from service.errors import NoRouteError
+from service.galleries.base import GalleryStore
+from service.galleries.values import Original
+from service.live_catalog import LiveCatalog
+from service.migration.derivation import derive
+from service.migration.record import Expected, LowConfidence, OriginPlan, Plan
+from service.translation import Translation
+
+SAMPLE_FACES_MAX: Final = 512  # one claim: the first faces by face_id
+CONFIDENCE_LOW: Final = 0.05
+WILSON_Z: Final = 1.959964  # 95 %
+# What a store keeps of a face in a copy besides its feature: its row, who made it, its confidence.
+OVERHEAD_BYTES: Final[Mapping[str, int]] = {"local": 100, "redis": 256}
+ORIGINS_NAMED_MAX: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """What translating a few of the gallery's own originals showed."""
+
+    translated: int
+    elapsed_s: float
+    confidences: Mapping[str, Sequence[float]]  # by origin
+
+
+class Planner:
+    """Plans migrations by the catalogue's manifests and a measurement of the engine."""
+
+    def __init__(self, store: GalleryStore, catalog: LiveCatalog, translation: Translation) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._translation = translation
+
+    async def plan(self, gallery: str, target: FeatureSpace, deadline: Deadline) -> Plan:
+        """Plan to bring a gallery into another space.
+
+        Raises:
+            NoRouteError: faces were enrolled in a space that no translator joins with the target.
+            UnknownGalleryError, GalleryUnavailableError; see also `derive`.
+        """
+        origins = await self._store.origins(gallery)
+        manifests = routes(self._catalog.current, origins, target)
+        sample = await self._sample(gallery, target, deadline)
+        to_translate = sum(faces for origin, faces in origins.items() if origin != target.id)
+        rate = sample.translated / sample.elapsed_s if sample.translated else None
+        total = sum(origins.values())
+        return Plan(
+            origins=tuple(
+                _origin_plan(origin, faces, manifests.get(origin), sample.confidences.get(origin, ()))
+                for origin, faces in sorted(origins.items())
+            ),
+            faces_to_translate=to_translate,
+            faces_native=total - to_translate,
+            bytes_needed=total * (target.dim * FLOAT32_BYTES + OVERHEAD_BYTES[self._store.name]),
+            sampled=sample.translated,
+            faces_per_second=rate,
+            seconds=None if rate is None else to_translate / rate,
+        )
+
+    async def _sample(self, gallery: str, target: FeatureSpace, deadline: Deadline) -> _Sample:
+        originals = await self._store.originals(gallery, None, SAMPLE_FACES_MAX)
+        foreign: list[Original] = [original for original in originals if original.space != target]
+        if not foreign:
+            return _Sample(0, 0.0, {})
+        started = time.monotonic()
+        derived = await derive(self._translation, foreign, target, deadline)
+        elapsed_s = max(time.monotonic() - started, 1e-9)
+        confidences: dict[str, list[float]] = defaultdict(list)
+        for original, confidence in zip(foreign, derived.confidences, strict=True):
+            if confidence is not None:
+                confidences[original.space.id].append(confidence)
+        return _Sample(len(foreign), elapsed_s, confidences)
+
+
+def routes(catalog: Catalog, origins: Mapping[str, int], target: FeatureSpace) -> dict[str, TranslatorManifest]:
+    """The translator from each origin to the target.
+
+    Raises:
+        NoRouteError: naming the spaces without one, and how many faces were enrolled in each.
+    """
+    into = {origin: catalog.routes.get(origin, {}).get(target.id) for origin in origins if origin != target.id}
+    without = sorted(origin for origin, manifest in into.items() if manifest is None)
+    if without:
+        named = ", ".join(f"{origin!r} ({origins[origin]} faces)" for origin in without[:ORIGINS_NAMED_MAX])
+        raise NoRouteError(f"no translator to {target.id!r} from {named}")
+    return {origin: manifest for origin, manifest in into.items() if manifest is not None}
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of a share of `of` >= 1; E. B. Wilson, 1927."""
+    share, z2 = hits / of, WILSON_Z**2
+    centre = (share + z2 / (2 * of)) / (1 + z2 / of)
+    half = WILSON_Z * math.sqrt(share * (1 - share) / of + z2 / (4 * of * of)) / (1 + z2 / of)
+    # Rounding must not leave the share itself outside.
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
+
+
+def _origin_plan(
+    origin: str, faces: int, manifest: TranslatorManifest | None, confidences: Sequence[float]
+) -> OriginPlan:
+    if manifest is None:
+        return OriginPlan(model=origin, faces=faces)
+    return OriginPlan(
+        model=origin,
+        faces=faces,
+        translator=f"{manifest.id}@{manifest.version}",
+        method=manifest.method,
+        expected=_expected(manifest),
+        low_confidence=_low_confidence(confidences),
+    )
+
+
+def _expected(manifest: TranslatorManifest) -> Expected | None:
+    quality = manifest.quality
+    if quality is None:
+        return None
+    return Expected(
+        probes=quality.probes,
+        distractors=quality.distractors,
+        translated=quality.translated,
+        source_native=quality.source_native,
+        target_native=quality.target_native,
+    )
+
+
+def _low_confidence(confidences: Iterable[float]) -> LowConfidence | None:
+    scores = list(confidences)
+    if not scores:
+        return None
+    hits = sum(score < CONFIDENCE_LOW for score in scores)
+    low, high = wilson(hits, len(scores))
+    return LowConfidence(threshold=CONFIDENCE_LOW, sampled=len(scores), share=hits / len(scores), low=low, high=high)

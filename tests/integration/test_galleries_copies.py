@@ -1,0 +1,172 @@
+"""What every gallery store promises of copies, asked of each."""
+
+import numpy as np
+import pytest
+
+from service.errors import (
+    CopiesChangedError,
+    CopyExistsError,
+    CopyIncompleteError,
+    CopyServesError,
+    GallerySpaceMismatchError,
+    UnknownGalleryError,
+)
+from service.galleries.values import Copy, Face, HeldRendition, Rendition
+from tests.integration.gallery_copies import (
+    LONG_MS,
+    THIRD_SPACE,
+    complete,
+    copies,
+    enrolled,
+    ids,
+    translate,
+    translated,
+)
+from tests.integration.gallery_stores import (
+    OTHER_SPACE,
+    SPACE,
+    Stores,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_a_second_copy_begins_empty_beside_the_one_that_serves(stores: Stores) -> None:
+    async with stores.open() as store:
+        await enrolled(store, 5)
+        await store.add_copy("staff", OTHER_SPACE)
+        info = await store.info("staff")
+        assert info.space == SPACE
+        assert info.copies == (Copy(SPACE, 5), Copy(OTHER_SPACE, 0))
+        assert await store.create("staff", SPACE) is False
+        with pytest.raises(GallerySpaceMismatchError):
+            await store.create("staff", OTHER_SPACE)
+        for space in (SPACE, OTHER_SPACE, THIRD_SPACE):
+            with pytest.raises(CopyExistsError):
+                await store.add_copy("staff", space)
+
+
+async def test_a_copy_serves_once_it_is_complete_and_back_again(stores: Stores) -> None:
+    async with stores.open() as store:
+        faces, features = await enrolled(store, 60)
+        with pytest.raises(CopyIncompleteError):
+            await store.serve("staff", OTHER_SPACE)
+        await store.add_copy("staff", OTHER_SPACE)
+        claim = await store.claim("staff", OTHER_SPACE, 59, LONG_MS)
+        assert claim is not None
+        await translate(store, claim)
+        with pytest.raises(CopyIncompleteError):
+            await store.serve("staff", OTHER_SPACE)
+        await complete(store)
+        for serving, other in ((OTHER_SPACE, SPACE), (SPACE, OTHER_SPACE), (OTHER_SPACE, SPACE)):
+            await store.serve("staff", serving)
+            await store.serve("staff", serving)
+            info = await store.info("staff")
+            assert info.space == serving
+            assert info.copies == (Copy(serving, 60), Copy(other, 60))
+        with pytest.raises(CopiesChangedError):
+            await store.upsert("staff", faces[:1], Rendition(SPACE, features[:1]))
+        await store.upsert("staff", [Face("new", "new")], Rendition(OTHER_SPACE, features[:1]))
+        with pytest.raises(CopyIncompleteError):
+            await store.serve("staff", SPACE)
+        assert ids(await store.claim("staff", SPACE, 5, LONG_MS)) == ["new"]
+
+
+async def test_a_copy_of_an_empty_gallery_serves(stores: Stores) -> None:
+    async with stores.open() as store:
+        await store.create("staff", SPACE)
+        await store.add_copy("staff", OTHER_SPACE)
+        assert await store.claim("staff", OTHER_SPACE, 5, LONG_MS) is None
+        await store.serve("staff", OTHER_SPACE)
+        assert (await store.info("staff")).space == OTHER_SPACE
+
+
+async def test_a_dropped_copy_leaves_the_originals_and_begins_empty_again(stores: Stores) -> None:
+    async with stores.open() as store:
+        _, features = await enrolled(store, 40)
+        await store.add_copy("staff", OTHER_SPACE)
+        await complete(store)
+        with pytest.raises(CopyServesError):
+            await store.drop_copy("staff", SPACE)
+        await store.serve("staff", OTHER_SPACE)
+        await store.drop_copy("staff", SPACE)
+        await store.drop_copy("staff", SPACE)
+        await store.drop_copy("staff", THIRD_SPACE)
+        assert await copies(store) == {OTHER_SPACE.id: 40}
+        with pytest.raises(GallerySpaceMismatchError):
+            await store.search("staff", SPACE, features[:1], 1)
+        originals = await store.originals("staff", None, 100)
+        assert {original.space for original in originals} == {SPACE}
+        await store.add_copy("staff", SPACE)
+        assert await copies(store) == {OTHER_SPACE.id: 40, SPACE.id: 0}
+        while claim := await store.claim("staff", SPACE, 7, LONG_MS):
+            native = np.stack([original.feature for original in claim.originals])
+            await store.fill("staff", claim, [Rendition(SPACE, native)])
+        for before, after in zip(originals, await store.originals("staff", None, 100), strict=True):
+            assert (after.face, after.revision) == (before.face, before.revision)
+            np.testing.assert_array_equal(after.feature, before.feature)
+        record = await store.get("staff", originals[0].face.face_id)
+        assert record.held[1] == HeldRendition(SPACE.id, None, None)
+        found = await store.search("staff", SPACE, features, 1)
+        assert all(best.similarity == pytest.approx(1.0, abs=stores.tolerance) for [best] in found.matches)
+
+
+async def test_a_search_in_an_incomplete_copy_finds_what_is_there(stores: Stores) -> None:
+    async with stores.open() as store:
+        _, features = await enrolled(store, 20)
+        await store.add_copy("staff", OTHER_SPACE)
+        assert (await store.search("staff", OTHER_SPACE, features[:2], 3)).matches == [[], []]
+        claim = await store.claim("staff", OTHER_SPACE, 8, LONG_MS)
+        assert claim is not None
+        await translate(store, claim)
+        found = await store.search("staff", OTHER_SPACE, translated(features).features, 20)
+        assert found.searched == 8
+        assert all(sorted(match.face_id for match in matches) == ids(claim) for matches in found.matches)
+
+
+async def test_a_gallery_dropped_with_its_copies_comes_back_empty(stores: Stores) -> None:
+    async with stores.open() as store:
+        await enrolled(store, 20)
+        await store.add_copy("staff", OTHER_SPACE)
+        claim = await store.claim("staff", OTHER_SPACE, 8, LONG_MS)
+        assert claim is not None
+        await store.drop("staff")
+        with pytest.raises(UnknownGalleryError):
+            await translate(store, claim)
+        await enrolled(store, 20)
+        with pytest.raises(CopiesChangedError):
+            await translate(store, claim)
+        await store.add_copy("staff", OTHER_SPACE)
+        assert await copies(store) == {SPACE.id: 20, OTHER_SPACE.id: 0}
+
+
+async def test_copies_are_there_after_closing_and_opening_again(stores: Stores) -> None:
+    async with stores.open() as store:
+        _, features = await enrolled(store, 30)
+        await store.add_copy("staff", OTHER_SPACE)
+        await complete(store)
+        await store.serve("staff", OTHER_SPACE)
+        probes = translated(features[:3]).features
+        before = await store.info("staff"), await store.search("staff", OTHER_SPACE, probes, 5)
+    async with stores.open() as store:
+        assert (await store.info("staff"), await store.search("staff", OTHER_SPACE, probes, 5)) == before
+
+
+async def test_every_operation_on_copies_names_an_unknown_gallery(stores: Stores) -> None:
+    async with stores.open() as store:
+        operations = [
+            store.originals("nowhere", None, 1),
+            store.add_copy("nowhere", SPACE),
+            store.drop_copy("nowhere", SPACE),
+            store.serve("nowhere", SPACE),
+            store.origins("nowhere"),
+            store.claim("nowhere", SPACE, 1, 1),
+        ]
+        for operation in operations:
+            with pytest.raises(UnknownGalleryError):
+                await operation

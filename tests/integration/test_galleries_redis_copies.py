@@ -1,0 +1,158 @@
+"""What only the Redis store has to cope with in copies and rankings: several gateways, interruptions, crowds."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.redis.start import RedisServer
+from service.errors import GalleryUnavailableError
+from service.galleries import redis_copies, redis_search
+from service.galleries.base import GalleryStore
+from service.galleries.values import Face, Match, Ranking, Where
+from tests.integration.gallery_copies import LONG_MS, complete, copies, enrolled, ids, translate, translated
+from tests.integration.gallery_stores import OTHER_SPACE, SPACE, RedisStores, administer, native, unit_features
+from tests.integration.redis_relay import RedisRelay
+from tests.integration.test_galleries_redis_faults import HASTY_MS, PATIENT_MS, opened
+
+SIGNS = ("a.b", "a-b", "a_b", "a:b", "a@b", "a=b", "a+b", "A", "a")
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own."""
+    with RedisServer(data=tmp_path / "redis") as server:
+        yield server
+
+
+async def test_gateways_share_a_job_and_none_translates_what_another_has(server: RedisServer) -> None:
+    stores = RedisStores(server)
+    translated_ids: list[str] = []
+
+    async def work(store: GalleryStore) -> None:
+        while claim := await store.claim("staff", OTHER_SPACE, 30, LONG_MS):
+            translated_ids.extend(ids(claim))
+            assert await translate(store, claim) == len(claim.originals)
+
+    async with stores.open() as one, stores.open() as other:
+        faces, features = await enrolled(one, 2000)
+        await one.add_copy("staff", OTHER_SPACE)
+        await asyncio.gather(*(work(store) for store in (one, other, one, other)))
+        assert sorted(translated_ids) == sorted(face.face_id for face in faces)
+        await other.serve("staff", OTHER_SPACE)
+        found = await one.search("staff", OTHER_SPACE, translated(features).features, 1)
+        assert [best.face_id for [best] in found.matches] == [face.face_id for face in faces]
+
+
+async def test_a_gateway_that_dies_with_a_claim_loses_no_face(server: RedisServer) -> None:
+    stores = RedisStores(server)
+    async with stores.open() as one, stores.open() as other:
+        await enrolled(one, 100)
+        await one.add_copy("staff", OTHER_SPACE)
+        await one.claim("staff", OTHER_SPACE, 40, 1)
+        written = 0
+        async with asyncio.timeout(60):
+            while written < 100:  # until the lease has ended
+                written += await complete(other)
+        await other.serve("staff", OTHER_SPACE)
+
+
+@pytest.mark.parametrize("lost", [b"lease_ends", b"'feature:' .. space, ARGV"])
+async def test_an_answer_lost_in_a_job_neither_loses_nor_repeats_a_face(server: RedisServer, lost: bytes) -> None:
+    async with RedisRelay(server.url) as relay, opened(relay.url, PATIENT_MS) as store:
+        await enrolled(store, 50)
+        await store.add_copy("staff", OTHER_SPACE)
+        relay.lose(lost)
+        with pytest.raises(GalleryUnavailableError):
+            await complete(store, limit=20, lease_ms=1)
+        already = (await copies(store))[OTHER_SPACE.id]
+        assert already == (0 if lost == b"lease_ends" else 20)
+        written = 0
+        async with asyncio.timeout(60):
+            while (await copies(store))[OTHER_SPACE.id] < 50:
+                written += await complete(store)
+        assert written == 50 - already
+        await store.serve("staff", OTHER_SPACE)
+
+
+async def test_a_dropped_copy_is_taken_out_step_by_step_and_completed_by_the_next(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with RedisStores(server).open() as store:
+        await enrolled(store, 1000)
+        await store.add_copy("staff", OTHER_SPACE)
+        await complete(store, limit=1000)
+        await store.serve("staff", OTHER_SPACE)
+        monkeypatch.setattr(redis_copies, "STEP_FACES", 1)
+        async with opened(server.url, HASTY_MS) as hasty:
+            with pytest.raises(GalleryUnavailableError):
+                await hasty.drop_copy("staff", SPACE)
+        assert await copies(store) == {OTHER_SPACE.id: 1000}
+        originals = await store.originals("staff", None, 1000)
+        assert {original.space for original in originals} == {SPACE}
+        [late, *_] = originals[-1:]
+        anew = native(unit_features(1, seed=9), OTHER_SPACE)
+        await store.upsert("staff", [late.face], anew)
+        monkeypatch.setattr(redis_copies, "STEP_FACES", 100)
+        await store.add_copy("staff", SPACE)
+        assert await copies(store) == {OTHER_SPACE.id: 1000, SPACE.id: 0}
+        after = await store.originals("staff", None, 1000)
+        for before, now in zip(originals[:-1], after[:-1], strict=True):
+            assert (now.face, now.revision) == (before.face, before.revision)
+            np.testing.assert_array_equal(now.feature, before.feature)
+        assert after[-1].space == OTHER_SPACE
+        assert len(administer(server, "FT._LIST")) == 2  # type: ignore[arg-type] # a list
+
+
+async def test_subjects_in_a_crowd_of_one_are_ranked_as_a_float64_scan_ranks_them(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_search, "RANKED_FACES_MAX", 256)
+    rows = 2000
+    features, probe = unit_features(rows), unit_features(1, seed=5)
+    order = np.argsort(-(features @ probe[0]))
+    subjects = np.array([f"subject-{row // 3:04d}" for row in range(rows)], dtype=object)
+    subjects[order[:600]] = "crowd"  # the 600 most similar faces are one person's
+    faces = [Face(f"face-{row:04d}", subjects[row], tags=(SIGNS[row % 9],), enrolled_at_ms=row) for row in range(rows)]
+    async with RedisStores(server).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces, native(features))
+        for where in (Where(), Where(from_ms=500, until_ms=1500), *(Where((sign,), 100) for sign in SIGNS)):
+            for ranking in (Ranking.SUBJECTS_BY_BEST, Ranking.SUBJECTS_BY_MEAN):
+                found = await store.search("staff", SPACE, probe, 5, ranking=ranking, where=where)
+                count, expected = scanned(faces, features @ probe[0], ranking, where)
+                assert found.searched == count
+                [matches] = found.matches
+                assert [(match.subject, match.face_id) for match in matches] == [
+                    (match.subject, match.face_id) for match in expected[:5]
+                ]
+                assert [match.similarity for match in matches] == pytest.approx(
+                    [match.similarity for match in expected[:5]], abs=1e-3
+                )
+
+
+def scanned(faces: list[Face], similarities: np.ndarray, ranking: Ranking, where: Where) -> tuple[int, list[Match]]:
+    """How many faces pass, and all subjects ranked."""
+    rows = [
+        row
+        for row, face in enumerate(faces)
+        if set(where.tags) <= set(face.tags)
+        and (where.from_ms or 0) <= face.enrolled_at_ms < (where.until_ms or len(faces))
+    ]
+    by_subject: dict[str, list[int]] = {}
+    for row in rows:
+        by_subject.setdefault(faces[row].subject, []).append(row)
+    ranked = []
+    for subject, own in by_subject.items():
+        best = max(own, key=lambda row: similarities[row])
+        fused = similarities[best] if ranking is Ranking.SUBJECTS_BY_BEST else similarities[own].mean()
+        ranked.append(Match(faces[best].face_id, subject, float(fused)))
+    return len(rows), sorted(ranked, key=lambda match: -match.similarity)
