@@ -27,6 +27,7 @@ from training.comparison import TIE
 from training.config import FitConfig
 from training.export import Facts, export_translator
 from training.fit import fit_pairs, load_for, split_identities
+from training.lazy_rows import FeatureRows
 from training.models.translator import Translator, translate
 from training.pairs import DISTRACTOR
 from training.progress import View
@@ -144,7 +145,7 @@ def _probe(client: httpx.Client, there: Direction, probes: Features, view: View)
     return {gallery: _hits(client, gallery, target, probes, stage, view) for gallery in (MOVED, ANEW, KEPT)}
 
 
-def _enrol(client: httpx.Client, gallery: str, space: FeatureSpace, features: Features, stage: Stage) -> None:
+def _enrol(client: httpx.Client, gallery: str, space: FeatureSpace, features: FeatureRows, stage: Stage) -> None:
     create_gallery(client, gallery, space)
     subjects = [_subject(int(identity), row) for row, identity in enumerate(stage.gallery_identities)]
     for start in range(0, len(subjects), ENROL_FACES):
@@ -180,7 +181,7 @@ def rate_of(hits: Hits, identities: NDArray[np.int32]) -> Interval:
     groups, count = identity_groups(identities)
     correct, probes = np.bincount(groups, weights=hits, minlength=count), np.bincount(groups, minlength=count)  # [I]
     drawn = [(w @ correct) / (w @ probes) for w in resamples(count, BOOTSTRAP, seed=0)]
-    return interval_of(float(hits.mean()), np.concatenate(drawn))
+    return interval_of(float(hits.mean()), np.concatenate(drawn), count)
 
 
 def _judge(there: Direction, back: Direction) -> dict[str, float]:
