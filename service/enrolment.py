@@ -133,7 +133,11 @@ class Enrolment:
     ) -> tuple[Duplicate, ...]:
         if policy.on_duplicate is OnDuplicate.ALLOW:
             return ()
-        calibration = self._entry.calibration(serving.translator, gallery.space)
+        async with asking_store(deadline):
+            origins = await self._galleries.origins(gallery.name)
+        if serving.translator is not None:  # the rows are compared with one another too, and are translated
+            origins = {serving.translator.source.id: len(faces), **origins}
+        calibration = self._entry.calibration(serving.translator, gallery.space, origins)
         least = least_similarity(policy.threshold, calibration, 0)
         if least is None:
             raise ValueError("a policy that does not allow duplicates has a threshold")

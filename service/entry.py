@@ -1,7 +1,7 @@
 """The way into a gallery: raw features of any model, brought to unit length in one of its spaces."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -67,8 +67,15 @@ class Entry:
         _check_target(translated.manifest, space)
         return Brought(translated.features, translated.manifest, translated.confidence, translated.inference_s)
 
-    def calibration(self, translator: TranslatorManifest | None, space: FeatureSpace) -> Calibration | None:
-        """What similarities mean: of a translator's probes, or of native ones as any translator into it measured."""
+    def calibration(
+        self, translator: TranslatorManifest | None, space: FeatureSpace, origins: Mapping[str, int]
+    ) -> Calibration | None:
+        """What similarities of probes to a copy's faces mean; None where nobody has measured it.
+
+        What was measured is of native faces: a translator's probes, or native ones as any translator into it measured.
+        """
+        if any(origin != space.id for origin in origins):
+            return None
         if translator is not None:
             return translator.calibration
         into_space = (m for m in self._catalog.current.translators.values() if m.target == space)

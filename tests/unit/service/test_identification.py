@@ -38,13 +38,12 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield world
 
 
-async def test_a_translated_probe_is_judged_by_its_translators_calibration_and_confidence(world: World) -> None:
+async def test_a_translated_probe_comes_with_its_translators_confidence(world: World) -> None:
     gallery, probes = await world.gallery(), features(3, SOURCE.dim)
     enrolled = await world.enrolment.enrol(SOURCE.id, gallery, [Face(f"f{i}", "s") for i in range(3)], probes, soon())
     assert (enrolled.new, enrolled.translator) == (3, MANIFEST)
     found = await world.identification.search(SOURCE.id, gallery, probes, Query(1), soon())
     assert [matches[0].face_id for matches in found.matches] == ["f0", "f1", "f2"]
-    assert found.calibration == MANIFEST.calibration
     assert found.confidence is not None
     np.testing.assert_array_equal(found.confidence, CONFIDENCE.score(probes))
     assert found.inference_s is not None
@@ -56,6 +55,24 @@ async def test_a_native_probe_is_judged_by_the_spaces_own_calibration(world: Wor
     found = await world.identification.search(TARGET.id, gallery, 7 * probes, Query(1, Threshold(max_fmr=1e-3)), soon())
     assert [[match.face_id for match in matches] for matches in found.matches] == [["f0"], ["f1"]]
     assert (found.calibration, found.confidence, found.inference_s) == (MANIFEST.target_calibration, None, None)
+
+
+async def test_a_translated_probe_among_native_faces_is_judged_by_its_translators_calibration(world: World) -> None:
+    gallery = await world.gallery()
+    await world.enrolment.enrol(TARGET.id, gallery, [Face("f", "s")], features(1, TARGET.dim), soon())
+    found = await world.identification.search(SOURCE.id, gallery, features(1, SOURCE.dim), Query(1), soon())
+    assert found.calibration == MANIFEST.calibration
+
+
+@pytest.mark.parametrize("space", [SOURCE, TARGET], ids=["translated", "native"])
+async def test_among_translated_faces_no_rate_is_told_or_honoured(world: World, space: FeatureSpace) -> None:
+    gallery, probe = await world.gallery(), features(1, space.dim)
+    await world.enrolment.enrol(TARGET.id, gallery, [Face("f", "s")], features(1, TARGET.dim), soon())
+    await world.enrolment.enrol(SOURCE.id, gallery, [Face("g", "t")], features(1, SOURCE.dim), soon())
+    assert (await world.identification.search(space.id, gallery, probe, Query(1), soon())).calibration is None
+    for threshold in (Threshold(max_fmr=0.01), Threshold(max_fpir=0.01)):
+        with pytest.raises(UncalibratedError, match="nobody has measured"):
+            await world.identification.search(space.id, gallery, probe, Query(1, threshold), soon())
 
 
 async def test_a_rate_decides_by_the_calibrated_similarity(world: World) -> None:
@@ -153,7 +170,6 @@ async def cut_over(world: World) -> GalleryInfo:
 async def test_a_search_under_way_at_a_cut_over_is_answered_from_the_copy_it_began_with(world: World) -> None:
     before, probe = await cut_over(world), features(1, SOURCE.dim)
     found = await world.identification.search(SOURCE.id, before, probe, Query(1), soon())
-    assert found.calibration == MANIFEST.calibration
     assert found.matches[0][0].similarity == pytest.approx(1, abs=1e-3)
 
 
@@ -161,7 +177,7 @@ async def test_a_search_whose_copy_is_gone_is_answered_from_the_one_that_serves(
     before, probe = await cut_over(world), features(1, SOURCE.dim)
     await world.galleries.drop_copy("staff", TARGET)
     found = await world.identification.search(SOURCE.id, before, probe, Query(1), soon())
-    assert found.calibration is None  # that of the route to NEXT
+    assert (await world.galleries.info("staff")).space == NEXT
     assert found.matches[0][0].similarity == pytest.approx(1, abs=1e-3)
 
 
