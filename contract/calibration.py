@@ -1,6 +1,7 @@
 """Similarity to false-match rate and back, so that one FMR threshold means the same for every translator."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,13 +49,38 @@ class Calibration(BaseModel):
         return np.asarray(10.0 ** np.interp(similarities, known, log_fmrs, left=0.0), dtype=np.float64)
 
     def similarity_at(self, fmr: float) -> float:
-        """Cosine similarity to demand for at most this false-match rate.
+        """Cosine similarity to demand for at most this false-match rate; the first point's for any looser rate.
 
         Raises:
-            ValueError: the rate lies outside the calibrated range; a threshold is never invented.
+            ValueError: the rate is stricter than the last point; a threshold is never invented.
         """
-        if not self.points[-1].fmr <= fmr <= self.points[0].fmr:
-            raise ValueError(f"max_fmr must lie in [{self.points[-1].fmr:g}, {self.points[0].fmr:g}]")
+        if fmr < self.points[-1].fmr:
+            raise ValueError(f"the strictest calibrated false-match rate is {self.points[-1].fmr:g}")
+        if fmr >= self.points[0].fmr:
+            return self.points[0].similarity
         log_fmrs = [math.log10(p.fmr) for p in reversed(self.points)]
         similarities = [p.similarity for p in reversed(self.points)]
         return max(float(np.interp(math.log10(fmr), log_fmrs, similarities)), similarities[-1])  # despite rounding
+
+
+def strictest(calibrations: Sequence[Calibration]) -> Calibration | None:
+    """One calibration for pairs of which nobody knows which of several they are of: it never understates a rate.
+
+    At each measured rate it demands the greatest similarity that any of them does, and between them no less. None where
+    nothing is given, or the ranges of rates have no two points in common.
+    """
+    if len(calibrations) < 2:
+        return calibrations[0] if calibrations else None
+    loosest, last = min(c.points[0].fmr for c in calibrations), max(c.points[-1].fmr for c in calibrations)
+    fmrs = sorted({p.fmr for c in calibrations for p in c.points if last <= p.fmr <= loosest}, reverse=True)
+    if len(fmrs) < 2:
+        return None
+    points = tuple(
+        CalibrationPoint(
+            fmr=fmr,
+            similarity=max(c.similarity_at(fmr) for c in calibrations),
+            extrapolated=any(p.extrapolated for c in calibrations for p in c.points if p.fmr >= fmr),
+        )
+        for fmr in fmrs
+    )
+    return Calibration(impostor_pairs=min(c.impostor_pairs for c in calibrations), points=points)

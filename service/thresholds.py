@@ -25,7 +25,7 @@ def least_similarity(threshold: Threshold, calibration: Calibration | None, sear
     """The similarity to demand of matches among `searched` faces; None: any.
 
     Raises:
-        UncalibratedError: nobody measured false-match rates here, or the rate lies outside those that were.
+        UncalibratedError: nobody measured false-match rates here, or none as strict as this.
     """
     if threshold.max_fmr is not None:
         return _similarity_at(threshold.max_fmr, "max_fmr", _measured(calibration))
@@ -55,7 +55,7 @@ def fmr_of(fpir: float, searched: int) -> float:
 
 def _measured(calibration: Calibration | None) -> Calibration:
     if calibration is None:
-        raise UncalibratedError("nobody has measured false-match rates on this route")
+        raise UncalibratedError("nobody has measured false-match rates of these probes and faces")
     return calibration
 
 
@@ -63,7 +63,7 @@ def _similarity_at(fmr: float, what: str, calibration: Calibration) -> float:
     try:
         return calibration.similarity_at(fmr)
     except ValueError:
-        highest, lowest = calibration.points[0].fmr, calibration.points[-1].fmr
+        strictest = calibration.points[-1].fmr
         raise UncalibratedError(
-            f"{what}: asks for a false-match rate of {fmr:.3g}, which must lie in [{lowest:g}, {highest:g}]"
+            f"{what}: asks for a false-match rate of {fmr:.3g}; none below {strictest:g} was calibrated"
         ) from None

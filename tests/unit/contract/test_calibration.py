@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from contract.calibration import Calibration, CalibrationPoint
+from contract.calibration import Calibration, CalibrationPoint, strictest
 
 
 def calibration(*points: tuple[float, float]) -> Calibration:
@@ -46,15 +46,49 @@ def test_no_rate_below_the_first_point_is_less_than_what_impostors_show() -> Non
         assert calibration(*points).fmr_at(similarity - 1e-9) >= (impostors > similarity).mean()
 
 
-@pytest.mark.parametrize("fmr", [0.2, 1e-4])
-def test_a_threshold_outside_the_range_is_never_invented(fmr: float) -> None:
-    with pytest.raises(ValueError, match=r"\[0.001, 0.1\]"):
-        MEASURED.similarity_at(fmr)
+def test_a_threshold_stricter_than_what_was_measured_is_never_invented() -> None:
+    with pytest.raises(ValueError, match=r"rate is 0.001"):
+        MEASURED.similarity_at(1e-4)
+
+
+def test_a_rate_looser_than_what_was_measured_demands_what_the_loosest_does() -> None:
+    assert MEASURED.similarity_at(0.2) == MEASURED.similarity_at(0.1) == 0.2
 
 
 @given(st.floats(1e-3, 1e-1))
 def test_a_rate_survives_the_way_there_and_back(fmr: float) -> None:
     assert MEASURED.fmr_at(MEASURED.similarity_at(fmr)) == pytest.approx(fmr, rel=1e-6)
+
+
+rising = st.lists(st.floats(-1, 1), min_size=3, max_size=3).map(sorted)
+falling = st.lists(st.floats(1e-6, 0.5), min_size=3, max_size=3, unique=True).map(lambda fmrs: sorted(fmrs)[::-1])
+some_calibration = st.builds(lambda fmrs, known: calibration(*zip(fmrs, known, strict=True)), falling, rising)
+
+
+@given(st.lists(some_calibration, min_size=1, max_size=4), st.floats(-1, 1))
+def test_of_several_calibrations_the_strictest_never_understates_a_rate(
+    several: list[Calibration], similarity: float
+) -> None:
+    one = strictest(several)
+    if one is not None:
+        assert one.fmr_at(similarity) >= max(c.fmr_at(similarity) for c in several) * (1 - 1e-6)
+
+
+@given(st.lists(rising, min_size=1, max_size=4), st.floats(1e-3, 1e-1))
+def test_where_rates_agree_the_strictest_demands_no_more_than_one_of_the_points_beside_does(
+    several: list[list[float]], fmr: float
+) -> None:
+    calibrations = [calibration(*zip((1e-1, 1e-2, 1e-3), known, strict=True)) for known in several]
+    one = strictest(calibrations)
+    assert one is not None
+    assert one.similarity_at(fmr) >= max(c.similarity_at(fmr) for c in calibrations) - 1e-9
+    assert [p.similarity for p in one.points] == [max(known) for known in zip(*several, strict=True)]
+
+
+def test_the_strictest_of_one_is_itself_and_of_none_or_of_ranges_apart_nothing() -> None:
+    assert strictest([MEASURED]) == MEASURED
+    assert strictest([]) is None
+    assert strictest([calibration((0.5, 0.1), (0.1, 0.2)), calibration((1e-2, 0.1), (1e-3, 0.2))]) is None
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,16 @@ def test_nobody_can_be_mistaken_where_nobody_is_compared() -> None:
 
 @pytest.mark.parametrize(
     ("threshold", "searched"),
-    [(Threshold(max_fmr=1e-9), 1), (Threshold(max_fpir=0.01), 1_000_000), (Threshold(max_fpir=0.5), 1)],
+    [(Threshold(max_fmr=1e-9), 1), (Threshold(max_fpir=0.01), 1_000_000)],
 )
-def test_a_rate_beyond_what_was_measured_is_refused(threshold: Threshold, searched: int) -> None:
-    with pytest.raises(UncalibratedError, match=r"which must lie in \[1e-06, 0.1\]"):
+def test_a_rate_stricter_than_what_was_measured_is_refused(threshold: Threshold, searched: int) -> None:
+    with pytest.raises(UncalibratedError, match="none below 1e-06 was calibrated"):
         least_similarity(threshold, CALIBRATION, searched)
+
+
+@pytest.mark.parametrize("threshold", [Threshold(max_fmr=0.5), Threshold(max_fpir=0.5), Threshold(max_fpir=0.2)])
+def test_a_rate_looser_than_what_was_measured_demands_what_the_loosest_measured_does(threshold: Threshold) -> None:
+    assert least_similarity(threshold, CALIBRATION, 1) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("threshold", [Threshold(max_fmr=0.01), Threshold(max_fpir=0.01)])
