@@ -13,6 +13,7 @@ import pyarrow as pa
 from contract.vectors import Features, pack_float32
 from service.bulk.columns import Rows, read_rows
 from service.bulk.names import FaceColumns
+from service.face_facts import NOTHING
 
 Body = dict[str, object]
 
@@ -73,20 +74,20 @@ def _faces(rows: Rows, columns: FaceColumns) -> list[dict[str, object]]:
     ]
     for key, values in _optional(rows, columns).items():
         for face, value in zip(faces, values, strict=True):
-            if value:
+            if value is not None:
                 face[key] = value
     return faces
 
 
 def _optional(rows: Rows, columns: FaceColumns) -> dict[str, list[Any]]:
-    """What a face may have beside its ids, empty or None where it has nothing."""
+    """What a face may have beside its ids, None where it has nothing."""
     values: dict[str, list[Any]] = {}
     if columns.tags is not None:
-        values["tags"] = rows.batch.column(columns.tags).to_pylist()
+        values["tags"] = [tags or None for tags in rows.batch.column(columns.tags).to_pylist()]
     if columns.enrolled_at is not None:
         values["enrolled_at"] = _instants(rows.batch.column(columns.enrolled_at))
     if columns.metadata is not None:
-        values["metadata"] = [_parsed(text) for text in rows.batch.column(columns.metadata).to_pylist()]
+        values["metadata"] = [_metadata(text) for text in rows.batch.column(columns.metadata).to_pylist()]
     return values
 
 
@@ -98,11 +99,12 @@ def _instants(column: Any) -> list[str | None]:  # noqa: ANN401 - see Rows.colum
     return [str(text) if there else None for text, there in zip(texts, column.is_valid().to_pylist(), strict=True)]
 
 
-def _parsed(text: str | None) -> object:
-    """Metadata as JSON; what is none is sent as it is, for the gateway to refuse that row."""
-    if text is None or text == "{}":
+def _metadata(text: str | None) -> object:
+    """JSON as it stands, nested however deeply; what is none as a string. The gateway refuses what is no object."""
+    if text is None or text == NOTHING:
         return None
     try:
-        return orjson.loads(text) or None
+        orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
+    return orjson.Fragment(text)
