@@ -82,6 +82,7 @@ def read_rows(
             groups, row = _groups_between(parquet.metadata, start, stop)
             batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=columns, use_threads=False)
             for batch in batches if groups else ():
+                batch.validate(full=True)  # a reader of pages takes any bytes for text
                 first, row = row, row + batch.num_rows
                 begin, end = max(first, start), min(row, stop)
                 if begin < end:

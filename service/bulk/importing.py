@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.bulk.batches import Batch, read_batches
 from service.bulk.client import Gateway
-from service.bulk.columns import check_features_of, feature_dim, footer_of
+from service.bulk.columns import feature_dim, footer_of
 from service.bulk.enrolling import REFUSED, Fates, enrol
 from service.bulk.errors import JobError, StoppedError, data_error
 from service.bulk.fates import Counts, Report, State, read_state, save_state
@@ -72,22 +72,28 @@ def import_gallery(gateway: Gateway, job: Import, on_rows: OnRows = lambda done,
     files = _checked_files(gateway, job)
     state = _begun(job, files)
     if state.rows == 0:
-        for source, columns in zip(files.sources, files.columns, strict=True):
-            check_features_of(source.file, columns.feature)
+        for _ in _batches(gateway, files, 0):
+            pass  # all that would be sent can be read, before the first of it is sent
     counts = Counts(state.rows, state.new, Counter(state.refused))
     with Report(job.report, state.report_bytes) as report:
         on_rows(counts.rows, files.rows)
         progress = _Progress(job, state, counts, report, lambda: on_rows(counts.rows, files.rows))
         progress.save()
         with _Window(gateway, job, progress) as window:
-            for batch in files.batches(counts.rows):
-                if gateway.stopped.is_set():
-                    raise StoppedError
+            for batch in _batches(gateway, files, counts.rows):
                 window.send(batch)
         progress.save()
         report.publish()
     job.state.unlink(missing_ok=True)
     return counts
+
+
+def _batches(gateway: Gateway, files: Files, start: int) -> Iterator[Batch]:
+    """All batches from a row on. Raises StoppedError as soon as the work is told to stop."""
+    for batch in files.batches(start):
+        if gateway.stopped.is_set():
+            raise StoppedError
+        yield batch
 
 
 class _Progress:

@@ -107,7 +107,8 @@ def test_only_bad_rows_are_refused_each_with_its_reason(client: httpx.Client, ur
     face_ids = [f"face-{n}" for n in range(ROWS)]
     face_ids[0], face_ids[63], face_ids[64] = "with space", "", "x" * 200
     metadata = ["{}"] * ROWS
-    metadata[100], metadata[101], metadata[150] = "{", "[1]", f'{{"long":"{"x" * 2000}"}}'
+    metadata[100:105] = ["{", "[]", "null", "", '{"a":' * 300 + "1" + "}" * 300]
+    metadata[150] = f'{{"long":"{"x" * 2000}"}}'
     tags: list[list[str]] = [[] for _ in range(ROWS)]
     tags[199] = [f"tag-{n}" for n in range(100)]
     table = replaced(face_table(ROWS), "face_id", pa.array(face_ids))
@@ -117,8 +118,8 @@ def test_only_bad_rows_are_refused_each_with_its_reason(client: httpx.Client, ur
         report = tmp_path / "fates.parquet"
         result = run(url, "gallery", "import", gallery, file, "--source-model", SOURCE.id, "--report", report)
         assert result.exit_code == 1, result.output
-        assert "refused: malformed: 7 rows" in result.stdout
-        bad = {0, 63, 64, 100, 101, 150, 199}
+        assert "refused: malformed: 10 rows" in result.stdout
+        bad = {0, 63, 64, *range(100, 105), 150, 199}
         assert fates_of(report) == ["refused: malformed" if n in bad else "new" for n in range(ROWS)]
         assert faces_of(client, gallery) == ROWS - len(bad)
 
@@ -159,6 +160,14 @@ def test_an_unusable_file_is_refused_before_anything_is_sent(client: httpx.Clien
             face_table(ROWS).append_column("derived_from", pa.array(["x"] * ROWS)),
             "column derived_from: holds translations",
         ),
+        "a missing face_id": (
+            replaced(face_table(ROWS), "face_id", pa.array([None if n == 150 else f"face-{n}" for n in range(ROWS)])),
+            "column face_id, row 150: missing value",
+        ),
+        "a missing subject": (
+            replaced(face_table(ROWS), "subject", pa.array([None if n == 150 else "same" for n in range(ROWS)])),
+            "column subject, row 150: missing value",
+        ),
         "no subjects": (face_table(ROWS).drop(["subject"]), "column subject: no such column"),
         "unequal lengths": (
             replaced(face_table(3), "feature", pa.array([[1.0] * 24, [1.0] * 24, [1.0] * 23], pa.list_(pa.float32()))),
@@ -175,6 +184,23 @@ def test_an_unusable_file_is_refused_before_anything_is_sent(client: httpx.Clien
         (folder / "b.parquet").write_bytes((folder / "a.parquet").read_bytes()[:5000])
         line = refusal(run(url, "gallery", "import", gallery, folder, "--source-model", SOURCE.id))
         assert "b.parquet: not a whole Parquet file" in line
+        assert faces_of(client, gallery) == 0
+
+
+@pytest.mark.parametrize("column", ["subject", "metadata"])
+def test_a_page_that_is_damaged_in_any_column_is_found_before_anything_is_sent(
+    client: httpx.Client, url: str, tmp_path: Path, column: str
+) -> None:
+    file, texts = tmp_path / "a.parquet", pa.array([f'{{"{column}":{n}}}' for n in range(ROWS)])
+    table = replaced(face_table(ROWS), column, texts)
+    pq.write_table(table, file, row_group_size=50, use_dictionary=False, compression="none", write_statistics=False)
+    content = bytearray(file.read_bytes())
+    place = content.index(f'{{"{column}":170}}'.encode())
+    content[place - 4 : place] = b"\xff\xff\xff\x7f"  # its length
+    file.write_bytes(content)
+    with created_gallery(client, SOURCE) as gallery:
+        line = refusal(run(url, "gallery", "import", gallery, file, "--source-model", SOURCE.id))
+        assert "cannot be read on (truncated or damaged)" in line
         assert faces_of(client, gallery) == 0
 
 

@@ -117,3 +117,11 @@ def test_what_is_no_parquet_at_all_is_refused(tmp_path: Path) -> None:
         parquet_files(tmp_path / "nothing")
     with pytest.raises(DataError, match=r"folder without \*.parquet files"):
         parquet_files(tmp_path)
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_bytes_that_are_no_text_are_refused(file: Path, dictionary: bool) -> None:
+    texts = pa.array([b"a", b"b", b"\xff\xfe"]).view(pa.string())
+    write(file, replaced(face_table(3), "subject", texts.dictionary_encode() if dictionary else texts))
+    with pytest.raises(DataError, match=r"faces.parquet, row 0: cannot be read on"):
+        list(read_rows(file, ["subject"]))
