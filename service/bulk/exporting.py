@@ -22,11 +22,12 @@ from service.bulk.export_folder import (
     Export,
     ExportedPart,
     ExportedSpace,
+    read_export,
     sha256_of_spaces,
     write_export,
 )
 from service.bulk.names import ENROLLED_AT, FACE_ID, FEATURE, METADATA, SUBJECT, TAGS
-from service.bulk.parts import PartWriter, held_folder, write_text
+from service.bulk.parts import PARTIAL, PartWriter, held_folder, write_text
 from service.bulk.sources import SPACE_KEY
 
 PAGE_FACES = 1000
@@ -75,6 +76,9 @@ def export_gallery(gateway: Gateway, target: Target, on_rows: OnRows = lambda do
     with held_folder(target.folder):
         state = _begun(target)
         on_rows(state.faces, total)
+        if (target.folder / EXPORT_FILE).exists():  # killed when only the state was to be removed
+            (target.folder / STATE_FILE).unlink()
+            return read_export(target.folder)
         state = _fetch(gateway, target, state, lambda faces: on_rows(faces, max(faces, total)))
         export = Export(
             gallery=target.gallery,
@@ -90,10 +94,10 @@ def export_gallery(gateway: Gateway, target: Target, on_rows: OnRows = lambda do
 def _begun(target: Target) -> State:
     """Where the folder stands, with nothing in it that the state does not name. Raises JobError."""
     folder, file = target.folder, target.folder / STATE_FILE
-    if (folder / EXPORT_FILE).exists():
+    if (folder / EXPORT_FILE).exists() and (not file.exists() or read_export(folder).gallery != target.gallery):
         raise JobError(f"{folder}: holds a finished export; take another folder")
     if not file.exists():
-        if any(folder.iterdir()):
+        if {path.name for path in folder.iterdir()} - {STATE_FILE + PARTIAL}:
             raise JobError(f"{folder}: is not empty and holds no export that could go on")
         state = State(gallery=target.gallery, after=None, spaces={})
         _save(folder, state)

@@ -13,13 +13,14 @@ import pyarrow.csv as pa_csv
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract.manifest import Sha256
+from service.bulk.columns import footer_of
 from service.bulk.errors import JobError
 from service.bulk.parts import new_part, write_text
 
 COLUMNS = ("file", "row", "face_id", "fate")
 KINDS: dict[str, pa.DataType] = {"file": pa.string(), "row": pa.int64(), "face_id": pa.string(), "fate": pa.string()}
 JOURNAL = ".journal"
-SUFFIXES = (".csv", ".parquet")
+CSV, PARQUET = ".csv", ".parquet"
 
 
 class State(BaseModel):
@@ -60,6 +61,32 @@ def read_state(file: Path) -> State | None:
         raise JobError(f"{file}: is no state of an import; remove it to begin anew") from None
 
 
+def is_published(report: Path, rows: int) -> bool:
+    """Whether the report of so many rows, all of a complete import, has appeared.
+
+    A report replaces its journal; a Parquet file, which is made of it, may stand beside it for a moment.
+    """
+    if not report.exists():
+        return False
+    if not _journal_of(report).exists():
+        return True
+    if report.suffix != PARQUET:
+        return False
+    schema, found = footer_of(report)
+    return (tuple(schema.names), found) == (COLUMNS, rows)
+
+
+def remove_progress(state: Path, report: Path | None) -> None:
+    """End a complete import whose report has appeared."""
+    if report is not None:
+        _journal_of(report).unlink(missing_ok=True)
+    state.unlink(missing_ok=True)
+
+
+def _journal_of(report: Path) -> Path:
+    return report.with_name(report.name + JOURNAL)
+
+
 class Report:
     """Fates in the order of the rows, as CSV in `<report>.journal` until all are known."""
 
@@ -68,11 +95,11 @@ class Report:
         self._file = file
         if file is None:
             return
-        if file.suffix not in SUFFIXES:
+        if file.suffix not in {CSV, PARQUET}:
             raise JobError(f"{file}: a report is a .csv or a .parquet file")
         if file.exists():
             raise JobError(f"{file}: exists; name another report, or remove it")
-        self._journal = file.with_name(file.name + JOURNAL)
+        self._journal = _journal_of(file)
         try:
             self._text = self._journal.open("a+", encoding="utf-8", newline="")
         except OSError as error:
@@ -112,11 +139,11 @@ class Report:
         return os.fstat(self._text.fileno()).st_size
 
     def publish(self) -> None:
-        """Let the report appear, in the form its name says."""
+        """Let the report appear, in the form its name says; `remove_progress` removes what it was made of."""
         if self._file is None:
             return
         self.sync()
-        if self._file.suffix == ".csv":
+        if self._file.suffix == CSV:
             self._journal.replace(self._file)
             return
         with new_part(self._file, pa.schema(KINDS)) as writer:
@@ -126,7 +153,6 @@ class Report:
                 convert_options=pa_csv.ConvertOptions(column_types=KINDS),
             ):
                 writer.write(pa.Table.from_batches([batch]))
-        self._journal.unlink()
 
 
 def save_state(file: Path, state: State) -> None:

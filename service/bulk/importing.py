@@ -12,7 +12,7 @@ from service.bulk.client import Gateway
 from service.bulk.columns import feature_dim, footer_of
 from service.bulk.enrolling import REFUSED, Fates, enrol
 from service.bulk.errors import JobError, StoppedError, data_error
-from service.bulk.fates import Counts, Report, State, read_state, save_state
+from service.bulk.fates import Counts, Report, State, is_published, read_state, remove_progress, save_state
 from service.bulk.names import AS_THEY_ARE, ColumnNames, FaceColumns, check_space, face_columns
 from service.bulk.sources import Source, find_sources, fingerprint
 
@@ -71,21 +71,35 @@ def import_gallery(gateway: Gateway, job: Import, on_rows: OnRows = lambda done,
     """
     files = _checked_files(gateway, job)
     state = _begun(job, files)
+    counts = Counts(state.rows, state.new, Counter(state.refused))
+    on_rows(counts.rows, files.rows)
+    if not _is_reported(job, files, state):
+        _enrol_rest(gateway, job, files, state, counts, lambda: on_rows(counts.rows, files.rows))
+    remove_progress(job.state, job.report)
+    return counts
+
+
+def _is_reported(job: Import, files: Files, state: State) -> bool:
+    """Whether all was done but to remove the state. Only a state that was saved knows of a report's bytes."""
+    complete = state.rows == files.rows and state.report_bytes > 0
+    return job.report is not None and complete and is_published(job.report, state.rows)
+
+
+def _enrol_rest(
+    gateway: Gateway, job: Import, files: Files, state: State, counts: Counts, on_change: Callable[[], None]
+) -> None:
+    """Enrol what is left after the state, counting it, and publish the report."""
     if state.rows == 0:
         for _ in _batches(gateway, files, 0):
             pass  # all that would be sent can be read, before the first of it is sent
-    counts = Counts(state.rows, state.new, Counter(state.refused))
     with Report(job.report, state.report_bytes) as report:
-        on_rows(counts.rows, files.rows)
-        progress = _Progress(job, state, counts, report, lambda: on_rows(counts.rows, files.rows))
+        progress = _Progress(job, state, counts, report, on_change)
         progress.save()
         with _Window(gateway, job, progress) as window:
             for batch in _batches(gateway, files, counts.rows):
                 window.send(batch)
         progress.save()
         report.publish()
-    job.state.unlink(missing_ok=True)
-    return counts
 
 
 def _batches(gateway: Gateway, files: Files, start: int) -> Iterator[Batch]:
@@ -209,7 +223,7 @@ def _begun(job: Import, files: Files) -> State:
         report_bytes=0,
     )
     state = read_state(job.state)
-    if state is None or state.rows == 0:
+    if state is None or state.rows == 0 < files.rows:
         return this
     for what, now, before in (
         ("gallery", this.gallery, state.gallery),

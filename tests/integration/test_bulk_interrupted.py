@@ -8,8 +8,12 @@ import pytest
 
 from deploy.gateway import GatewayServer
 from service.bulk.errors import JobError, StoppedError
+from service.bulk.export_folder import read_export
 from service.bulk.exporting import STATE_FILE, Target, export_gallery
+from service.bulk.exporting import State as ExportState
+from service.bulk.fates import State, save_state
 from service.bulk.importing import Import, import_gallery
+from service.bulk.sources import find_sources, fingerprint
 from tests.integration.bulk import exported_faces, faces_of, refusal, run, stopping_gateway
 from tests.integration.galleries import created_gallery
 from tests.parquet import face_table, write
@@ -48,6 +52,54 @@ def test_an_interrupted_import_goes_on_and_reports_every_row_once(
     assert rows.column("fate").to_pylist() == ["new"] * 2 * ROWS
 
 
+def killed_at_the_end(job: Import, rows: int) -> None:
+    """Leave the state that an import has until its very last step."""
+    assert job.report is not None
+    assert not job.state.exists()
+    found, name = fingerprint(find_sources(job.source, job.space)), job.report.name
+    counted = {"rows": rows, "new": rows, "refused": {}, "report_bytes": 100}
+    save_state(job.state, State(gallery=job.gallery, fingerprint=found, report=name, **counted))
+
+
+@pytest.mark.parametrize("rows", [0, 70])
+@pytest.mark.parametrize(("name", "journal"), [("r.csv", False), ("r.parquet", False), ("r.parquet", True)])
+def test_an_import_that_was_killed_after_its_report_appeared_is_finished(
+    client: httpx.Client, url: str, tmp_path: Path, name: str, journal: bool, rows: int
+) -> None:
+    file, report = write(tmp_path / "a.parquet", face_table(70).slice(0, rows)), tmp_path / name
+    with created_gallery(client, SOURCE) as gallery:
+        job = Import(gallery, file, tmp_path / "s", SOURCE.id, report=report)
+        command = ("gallery", "import", gallery, file, "--source-model", SOURCE.id, "--report", report)
+        assert run(url, *command, "--state", job.state).exit_code == 0
+        written = report.read_bytes()
+        killed_at_the_end(job, rows)
+        if journal:
+            (tmp_path / f"{name}.journal").write_text("file,row,face_id,fate\n")
+        again = run(url, *command, "--state", job.state)
+        assert again.exit_code == 0, again.output
+        assert [n for n in again.stdout.split() if n.isdecimal()][:4] == [str(rows), str(rows), "0", "0"]
+        assert {path.name for path in tmp_path.iterdir()} == {"a.parquet", name}
+        assert report.read_bytes() == written
+        assert "exists; name another report" in refusal(run(url, *command, "--state", job.state))
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.parquet"])
+def test_a_report_of_other_rows_is_never_taken_for_that_of_an_import(
+    client: httpx.Client, url: str, tmp_path: Path, name: str
+) -> None:
+    file, report = write(tmp_path / "a.parquet", face_table(70)), tmp_path / name
+    write(report, face_table(3))
+    journal = report.with_name(f"{name}.journal")
+    journal.write_text("the fates of all rows, which no report holds yet\n" * 3)
+    with created_gallery(client, SOURCE) as gallery:
+        job = Import(gallery, file, tmp_path / "s", SOURCE.id, report=report)
+        killed_at_the_end(job, 70)
+        options = ("--source-model", SOURCE.id, "--report", report, "--state", job.state)
+        assert "exists; name another report" in refusal(run(url, "gallery", "import", gallery, file, *options))
+    assert journal.exists()
+    assert job.state.exists()
+
+
 def test_a_changed_file_is_refused_on_resume(client: httpx.Client, url: str, tmp_path: Path) -> None:
     file = write(tmp_path / "a.parquet", face_table(ROWS))
     with created_gallery(client, SOURCE) as gallery, created_gallery(client, SOURCE) as other:
@@ -81,6 +133,27 @@ def test_an_interrupted_export_goes_on_to_the_same_faces(client: httpx.Client, u
     assert [part.rows for part in whole.spaces[SOURCE.id].parts] == [1000, 1000, 500]
     names = {path.name for path in (tmp_path / "out").rglob("*")}
     assert names == {"export.json", SOURCE.id, "part-00000.parquet", "part-00001.parquet", "part-00002.parquet"}
+
+
+def test_an_export_that_was_killed_after_it_was_whole_is_finished(
+    client: httpx.Client, url: str, tmp_path: Path
+) -> None:
+    file, folder = write(tmp_path / "in.parquet", face_table(70)), tmp_path / "out"
+    with created_gallery(client, SOURCE) as gallery, created_gallery(client, SOURCE) as other:
+        run(url, "gallery", "import", gallery, file, "--source-model", SOURCE.id, "--state", tmp_path / "s")
+        (folder).mkdir()
+        (folder / f"{STATE_FILE}.partial").write_text("{")  # killed before it began
+        first = run(url, "gallery", "export", gallery, folder)
+        assert first.exit_code == 0, first.output
+        whole = read_export(folder)
+        state = ExportState(gallery=gallery, after="face-00069", spaces=whole.spaces)
+        (folder / STATE_FILE).write_text(state.model_dump_json())
+        assert "holds a finished export" in refusal(run(url, "gallery", "export", other, folder))
+        again = run(url, "gallery", "export", gallery, folder)
+        assert (again.exit_code, again.stdout) == (0, first.stdout)
+        assert read_export(folder) == whole
+        assert {path.name for path in folder.iterdir()} == {"export.json", SOURCE.id}
+        assert "holds a finished export" in refusal(run(url, "gallery", "export", gallery, folder))
 
 
 def test_a_folder_with_anything_else_in_it_is_no_place_for_an_export(

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.bulk.errors import JobError
-from service.bulk.fates import Report, State, read_state, save_state
+from service.bulk.fates import Report, State, is_published, read_state, remove_progress, save_state
 
 IDS = ["plain", 'with "quotes", commas', "with\nline", "NA"]
 FATES = ["new", "replaced", "refused: malformed", "new"]
@@ -37,6 +37,8 @@ def test_a_report_goes_on_where_it_was_acknowledged(tmp_path: Path, name: str) -
         report.add(FILE, 12, IDS[2:], FATES[2:])
         report.publish()
     assert rows_of(file) == EXPECTED
+    assert is_published(file, len(IDS))
+    remove_progress(tmp_path / "state.json", file)
     assert [found.name for found in tmp_path.iterdir()] == [name]
 
 
