@@ -44,7 +44,10 @@ def check_threshold(threshold: Threshold, calibration: Calibration | None) -> No
 
 def fpirs_of(fmrs: NDArray[np.float64], searched: int) -> NDArray[np.float64]:
     """The chance that any of `searched` impostors matches, 1 - (1 - FMR)^N, for each false-match rate."""
-    rates: NDArray[np.float64] = -np.expm1(searched * np.log1p(-fmrs))
+    if searched == 0:
+        return np.zeros_like(fmrs)
+    with np.errstate(divide="ignore"):  # a rate of 1 is certain to happen among any number
+        rates: NDArray[np.float64] = -np.expm1(searched * np.log1p(-fmrs))
     return rates
 
 

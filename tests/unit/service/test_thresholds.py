@@ -58,7 +58,8 @@ def test_without_calibration_a_rate_is_refused_before_the_search(threshold: Thre
 
 def test_the_rate_over_a_gallery_keeps_its_digits_where_rates_are_small() -> None:
     np.testing.assert_allclose(fpirs_of(np.array([1e-6, 1e-12, 0.1]), 1000), [9.99501e-4, 1e-9, 1.0], rtol=1e-5)
-    assert fpirs_of(np.array([0.1]), 0).tolist() == [0.0]
+    assert fpirs_of(np.array([0.1, 1.0]), 0).tolist() == [0.0, 0.0]
+    assert fpirs_of(np.array([1.0]), 3).tolist() == [1.0]
 
 
 @given(st.floats(1e-9, 0.999), st.integers(1, 10_000_000))
