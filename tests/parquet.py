@@ -1,13 +1,19 @@
 """Parquet files of faces for tests of bulk work."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contract.manifest import sha256_of
 from contract.vectors import Features
 from service.bulk.columns import feature_array
+from service.bulk.export_folder import Export, ExportedPart, ExportedSpace, sha256_of_spaces, write_export
+from service.bulk.names import FEATURE
+from service.bulk.sources import SPACE_KEY
 from tests.repository import SOURCE
 
 INSTANT_MS = 1_700_000_000_000
@@ -54,3 +60,17 @@ def write(file: Path, table: pa.Table, row_group_rows: int = 1000) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, file, row_group_rows)
     return file
+
+
+def export_of(folder: Path, tables: Mapping[str, pa.Table]) -> Path:
+    """Write an export of faces by the space they were enrolled in; returns its folder."""
+    spaces = {}
+    for space, table in tables.items():
+        labelled = table.replace_schema_metadata({SPACE_KEY: space.encode()})
+        file = write(folder / space / "part-00000.parquet", labelled)
+        part = ExportedPart(file=file.name, rows=table.num_rows, sha256=sha256_of(file))
+        dim = table.schema.field(FEATURE).type.list_size
+        spaces[space] = ExportedSpace(dim=dim, faces=table.num_rows, parts=(part,))
+    sha256 = sha256_of_spaces(spaces)
+    write_export(Export(gallery="g", spaces=spaces, sha256=sha256, exported_at=datetime.now(UTC)), folder)
+    return folder

@@ -8,16 +8,18 @@ import pyarrow as pa
 
 from contract.errors import VectorError
 from contract.manifest import TranslatorManifest, read_manifest
+from contract.spaces import FeatureSpace
 from service.bulk.columns import check_features_of, check_once, feature_dim, footer_of, read_rows
 from service.bulk.errors import JobError, StoppedError, data_error
 from service.bulk.names import feature_column
 from service.bulk.parts import held_folder, new_part
 from service.bulk.processes import Stopped, translate_in_processes
 from service.bulk.sources import SPACE_KEY, Source, find_sources
-from service.bulk.translation import ADDED, Translates, translate_part, translated_schema
+from service.bulk.translation import ADDED, Translates, native_part, translate_part, translated_schema
 from service.bulk.translator import find_version, opened
 
 PART_ROWS = 65_536
+NATIVE = "native-"  # before the names of files of faces that are in the target's space as they are
 
 OnRows = Callable[[int, int], None]  # rows done, rows in all
 
@@ -38,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows [start, stop) of one input file and the output file they become."""
+    """Rows [start, stop) of one input file and the output file they become; `native` ones are not translated."""
 
     source: Path
     start: int
@@ -46,12 +48,26 @@ class Part:
     target: Path
     feature: str
     into: str
+    native: bool
     metadata: dict[bytes, bytes]
+
+    @property
+    def rows(self) -> int:
+        """Of the output file."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Faces that are in the target's space now: translated, or enrolled in it from the first."""
+
+    translated: int
+    native: int
 
 
 def translate_folder(
     job: Job, workers: int, on_rows: OnRows = lambda done, total: None, stopped: Stopped = lambda: False
-) -> int:
+) -> Moved:
     """Translate all that is not there yet; returns the rows in all. Parts that were finished before are kept.
 
     Raises:
@@ -59,17 +75,18 @@ def translate_folder(
     """
     version_folder = find_version(job.repository, job.source_model, job.target_model)
     parts = plan(job, read_manifest(version_folder))
-    total = sum(part.stop - part.start for part in parts)
+    total = sum(part.rows for part in parts)
     with held_folder(job.out):
         left = _left(job.out, parts)
-        done = total - sum(part.stop - part.start for part in left)
+        done = total - sum(part.rows for part in left)
         on_rows(done, total)
         for file, feature in dict.fromkeys((part.source, part.feature) for part in left):
             check_features_of(file, feature)  # all of it before anything is written
         for rows in _translated(left, version_folder, workers, stopped):
             done += rows
             on_rows(done, total)
-    return total
+    native = sum(part.rows for part in parts if part.native)
+    return Moved(total - native, native)
 
 
 def plan(job: Job, manifest: TranslatorManifest) -> list[Part]:
@@ -77,18 +94,16 @@ def plan(job: Job, manifest: TranslatorManifest) -> list[Part]:
     if job.out.resolve() == job.source.resolve():
         raise JobError(f"{job.out}: input and output are the same folder")
     parts = list[Part]()
-    for source in find_sources(job.source, job.source_model):
+    for source in find_sources(job.source, job.source_model, {job.target_model}):
+        native = source.space == job.target_model  # beside those of the source, in an export
         schema, rows = footer_of(source.file)
-        feature, into = _column_names(job, source.file, schema)
-        dim = feature_dim(source.file, schema, feature)
-        if dim != manifest.source.dim:
-            reason = f"has {dim} dimensions, where {job.source_model} has {manifest.source.dim}"
-            raise data_error(source.file, reason, column=feature)
+        feature, into = _column_names(job, source, schema)
+        _check_dim(source, schema, feature, manifest.target if native else manifest.source)
         for index, start in enumerate(range(0, max(rows, 1), job.part_rows)):
             stop = min(start + job.part_rows, rows)
-            target = job.out / f"{source.file.stem}-{index:05d}.parquet"
+            target = job.out / f"{NATIVE if native else ''}{source.file.stem}-{index:05d}.parquet"
             metadata = _metadata(manifest, source, start, stop)
-            parts.append(Part(source.file, start, stop, target, feature, into, metadata))
+            parts.append(Part(source.file, start, stop, target, feature, into, native, metadata))
     return parts
 
 
@@ -101,7 +116,7 @@ def write_part(translator: Translates, part: Part, stopped: Stopped) -> int:
             if stopped():
                 raise StoppedError
             try:
-                table = translate_part(pa.Table.from_batches([rows.batch]), translator, part.feature, part.into)
+                table = _changed(translator, part, pa.Table.from_batches([rows.batch]))
             except VectorError as error:
                 raise rows.refusal(error.reason, part.feature, error.row) from None
             writer.write(table.replace_schema_metadata(part.metadata))
@@ -117,9 +132,21 @@ def _translated(parts: list[Part], version_folder: Path, workers: int, stopped: 
             yield from (write_part(translator, part, stopped) for part in parts)
 
 
-def _column_names(job: Job, file: Path, schema: pa.Schema) -> tuple[str, str]:
+def _changed(translator: Translates, part: Part, table: pa.Table) -> pa.Table:
+    if part.native:
+        return native_part(table, translator.manifest, part.feature, part.into)
+    return translate_part(table, translator, part.feature, part.into)
+
+
+def _check_dim(source: Source, schema: pa.Schema, feature: str, space: FeatureSpace) -> None:
+    dim = feature_dim(source.file, schema, feature)
+    if dim != space.dim:
+        raise data_error(source.file, f"has {dim} dimensions, where {space.id} has {space.dim}", column=feature)
+
+
+def _column_names(job: Job, source: Source, schema: pa.Schema) -> tuple[str, str]:
     """The column that is translated, and the one it becomes."""
-    feature = feature_column(schema, job.source_model, job.feature)
+    file, feature = source.file, feature_column(schema, source.space, job.feature)
     into = job.into or (job.target_model if feature == job.source_model else feature)
     check_once(file, schema, feature)
     for name in ADDED:
@@ -131,14 +158,14 @@ def _column_names(job: Job, file: Path, schema: pa.Schema) -> tuple[str, str]:
 
 
 def _metadata(manifest: TranslatorManifest, source: Source, start: int, stop: int) -> dict[bytes, bytes]:
+    read = {"r3an.input_sha256": source.sha256, "r3an.input_rows": f"{start}-{stop}"}
     facts = {
         "r3an.derived_from": manifest.source.id,
         "r3an.translator": f"{manifest.id}@{manifest.version}",
         "r3an.translator_sha256": manifest.sha256,
-        "r3an.input_sha256": source.sha256,
-        "r3an.input_rows": f"{start}-{stop}",
     }
-    return {SPACE_KEY: manifest.target.id.encode()} | {name.encode(): value.encode() for name, value in facts.items()}
+    known = read if source.space == manifest.target.id else facts | read
+    return {SPACE_KEY: manifest.target.id.encode()} | {name.encode(): value.encode() for name, value in known.items()}
 
 
 def _left(out: Path, parts: list[Part]) -> list[Part]:
@@ -157,5 +184,5 @@ def _check_finished(part: Part) -> None:
     other = [name.decode().removeprefix("r3an.") for name, value in part.metadata.items() if said.get(name) != value]
     if other:
         raise JobError(f"{part.target}: was made of another {other[-1]}; take another folder, or restore the input")
-    if rows != part.stop - part.start or part.into not in schema.names:
+    if rows != part.rows or part.into not in schema.names:
         raise JobError(f"{part.target}: does not hold what it should; remove it to have it made again")

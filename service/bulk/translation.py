@@ -11,6 +11,7 @@ from service.bulk.names import CONFIDENCE, DERIVED_FROM, FEATURE, TRANSLATOR
 from service.galleries.values import Confidence
 
 ADDED = (DERIVED_FROM, TRANSLATOR, CONFIDENCE)
+ADDED_KINDS = (pa.string(), pa.string(), pa.float32())
 
 
 class Translates(Protocol):
@@ -39,23 +40,31 @@ def translate_part(table: pa.Table, translator: Translates, feature: str = FEATU
         TranslatorError: the translator failed.
     """
     translated, confidence = translator.translate(features_of(table.column(feature).combine_chunks()))
-    rows = table.num_rows
-    added: list[Any] = [
-        pa.array([translator.manifest.source.id] * rows, pa.string()),
-        pa.array([translator.name] * rows, pa.string()),
-        pa.nulls(rows, pa.float32()) if confidence is None else pa.array(confidence, pa.float32()),
-    ]
-    target = feature_array(translated)
-    carried: list[Any] = [target if name == feature else table.column(name) for name in table.schema.names]
-    schema = translated_schema(table.schema, translator.manifest, feature, into)
-    return pa.Table.from_arrays([*carried, *added], schema=schema)
+    names = [translator.manifest.source.id, translator.name]
+    added: list[Any] = [pa.array([name] * table.num_rows, pa.string()) for name in names]
+    added.append(pa.nulls(table.num_rows, pa.float32()) if confidence is None else pa.array(confidence, pa.float32()))
+    return _with_features(table, translated, added, translator.manifest, feature, into)
+
+
+def native_part(table: pa.Table, manifest: TranslatorManifest, feature: str = FEATURE, into: str = FEATURE) -> pa.Table:
+    """Rows that are in the target's space already, in the columns of `translate_part`. Raises VectorError."""
+    features = features_of(table.column(feature).combine_chunks())
+    added: list[Any] = [pa.nulls(table.num_rows, kind) for kind in ADDED_KINDS]
+    return _with_features(table, features, added, manifest, feature, into)
 
 
 def translated_schema(
     schema: pa.Schema, manifest: TranslatorManifest, feature: str = FEATURE, into: str = FEATURE
 ) -> pa.Schema:
-    """The columns of what `translate_part` makes of a table of `schema`."""
+    """The columns of what `translate_part` and `native_part` make of a table of `schema`."""
     target = pa.field(into, pa.list_(pa.float32(), manifest.target.dim))
     fields = [target if field.name == feature else field for field in schema]
-    kinds = (pa.string(), pa.string(), pa.float32())
-    return pa.schema([*fields, *map(pa.field, ADDED, kinds)])
+    return pa.schema([*fields, *map(pa.field, ADDED, ADDED_KINDS)])
+
+
+def _with_features(
+    table: pa.Table, features: Features, added: list[Any], manifest: TranslatorManifest, feature: str, into: str
+) -> pa.Table:
+    target = feature_array(features)
+    carried: list[Any] = [target if name == feature else table.column(name) for name in table.schema.names]
+    return pa.Table.from_arrays([*carried, *added], schema=translated_schema(table.schema, manifest, feature, into))

@@ -28,5 +28,6 @@ def translate_parquet(
 
         job = Job(source_path, out, source, target, model_repository, feature_column, target_column, part_rows)
         with bar("translated") as move:
-            rows = translate_folder(job, workers or len(os.sched_getaffinity(0)), move, stopped.is_set)
-        typer.echo(f"{rows} faces of {source} are in {target} now: {out}")
+            moved = translate_folder(job, workers or len(os.sched_getaffinity(0)), move, stopped.is_set)
+        before = f", {moved.native} were before" if moved.native else ""
+        typer.echo(f"{moved.translated} faces of {source} are in {target} now{before}: {out}")

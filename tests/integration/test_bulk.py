@@ -57,6 +57,8 @@ def test_a_gallery_of_two_origins_moves_whole(client: httpx.Client, url: str, tm
         moved = run(url, "gallery", "import", second, tmp_path / "one", *state)
         assert moved.exit_code == 0, moved.output
         assert run(url, "gallery", "export", second, tmp_path / "two").exit_code == 0
+        line = refusal(run(url, "gallery", "import", second, tmp_path / "one", "--source-model", SOURCE.id, *state))
+        assert f"export.json: holds 70 faces of {TARGET.id} too" in line
     one, two = exported_faces(tmp_path / "one"), exported_faces(tmp_path / "two")
     assert {space: table.num_rows for space, table in one.items()} == {SOURCE.id: ROWS, TARGET.id: 70}
     for space, table in one.items():

@@ -19,11 +19,11 @@ from contract.vectors import Features, pack_float32, unpack_float32
 from deploy.process import wait_until
 from service.bulk.columns import feature_array, features_of
 from service.bulk.errors import JobError, StoppedError
-from service.bulk.offline import Job, translate_folder
+from service.bulk.offline import Job, Moved, translate_folder
 from service.bulk.parts import held_folder
 from tests.integration.bulk import refusal, run
-from tests.integration.stack import ROWS_MAX, eager
-from tests.parquet import face_table, features_of_rows, replaced, training_table, write
+from tests.integration.stack import OTHER_SOURCE, ROWS_MAX, eager
+from tests.parquet import export_of, face_table, features_of_rows, replaced, training_table, write
 from tests.repository import SOURCE, TARGET, write_translator
 
 ROWS = 300
@@ -63,7 +63,7 @@ def contents(out: Path) -> dict[str, bytes]:
 def test_a_folder_is_translated_row_by_row_on_all_workers(galleries: Path, translators: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     work = job(galleries, tmp_path / "two", translators)
-    assert translate_folder(work, 2, lambda done, total: seen.append((done, total))) == 2 * ROWS
+    assert translate_folder(work, 2, lambda done, total: seen.append((done, total))) == Moved(2 * ROWS, native=0)
     assert seen[0] == (0, 2 * ROWS)
     assert seen[-1] == (2 * ROWS, 2 * ROWS)
     table, features = translated(tmp_path / "two")
@@ -96,6 +96,39 @@ def test_training_data_keeps_its_other_columns(translators: Path, tmp_path: Path
     out, features = translated(tmp_path / "out", TARGET.id)
     assert out.schema.names[:4] == ["image_id", "identity", TARGET.id, "image"]
     np.testing.assert_allclose(features, eager(features_of_rows(50)), atol=1e-6)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_faces_of_an_export_that_are_in_the_target_already_stay_as_they_are(
+    translators: Path, tmp_path: Path, workers: int
+) -> None:
+    native = face_table(200, TARGET.dim, seed=3, first=ROWS)
+    export = export_of(tmp_path / "in", {SOURCE.id: face_table(ROWS), TARGET.id: native})
+    work = command(export, tmp_path / "out", translators, "--workers", workers)
+    result = run("", *work)
+    assert result.exit_code == 0, result.output
+    assert f"{ROWS} faces of {SOURCE.id} are in {TARGET.id} now, 200 were before" in result.stdout
+    names = [f"native-part-00000-0000{n}" for n in (0, 1)] + [f"part-00000-0000{n}" for n in (0, 1, 2)]
+    assert [file.stem for file in sorted((tmp_path / "out").iterdir())] == names
+    table, features = translated(tmp_path / "out")
+    assert table.column("face_id").to_pylist() == [f"face-{n:05d}" for n in (*range(ROWS, ROWS + 200), *range(ROWS))]
+    np.testing.assert_array_equal(features[:200], features_of_rows(200, TARGET.dim, seed=3))
+    np.testing.assert_allclose(features[200:], eager(features_of_rows(ROWS)), atol=1e-6)
+    assert table.slice(0, 200).select(native.schema.names[:5]).replace_schema_metadata() == native.drop(["feature"])
+    assert table.column("derived_from").to_pylist() == [None] * 200 + [SOURCE.id] * ROWS
+    before = contents(tmp_path / "out")
+    assert run("", *work).exit_code == 0
+    assert contents(tmp_path / "out") == before
+
+
+def test_faces_of_a_third_space_are_never_left_out_in_silence(translators: Path, tmp_path: Path) -> None:
+    tables = {SOURCE.id: face_table(5), OTHER_SOURCE.id: face_table(7, OTHER_SOURCE.dim), TARGET.id: face_table(3, 16)}
+    export = export_of(tmp_path / "in", tables)
+    line = refused(*command(export, tmp_path / "out", translators))
+    assert f"export.json: holds 7 faces of {OTHER_SOURCE.id} too" in line
+    assert not (tmp_path / "out").exists()
+    assert run("", *command(export / SOURCE.id, tmp_path / "out", translators)).exit_code == 0
+    assert translated(tmp_path / "out")[0].num_rows == 5
 
 
 def test_an_empty_file_becomes_an_empty_file(translators: Path, tmp_path: Path) -> None:

@@ -1,53 +1,40 @@
 """Which files are worked on, and of which space they are."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from contract.manifest import sha256_of
 from service.bulk.errors import BulkError, DataError, JobError
-from service.bulk.export_folder import (
-    EXPORT_FILE,
-    Export,
-    ExportedPart,
-    ExportedSpace,
-    read_export,
-    sha256_of_spaces,
-    write_export,
-)
-from service.bulk.sources import SPACE_KEY, find_sources, fingerprint
-from tests.parquet import face_table, write
+from service.bulk.export_folder import EXPORT_FILE, read_export
+from service.bulk.sources import find_sources, fingerprint
+from tests.parquet import export_of, face_table, write
 
 
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
     """An export of two spaces."""
-    spaces = {}
-    for space, dim, rows in (("a", 24, 5), ("b", 16, 3)):
-        table = face_table(rows, dim).replace_schema_metadata({SPACE_KEY: space.encode()})
-        file = write(tmp_path / space / "part-00000.parquet", table)
-        part = ExportedPart(file=file.name, rows=rows, sha256=sha256_of(file))
-        spaces[space] = ExportedSpace(dim=dim, faces=rows, parts=(part,))
-    sha256 = sha256_of_spaces(spaces)
-    write_export(Export(gallery="g", spaces=spaces, sha256=sha256, exported_at=datetime.now(UTC)), tmp_path)
-    return tmp_path
+    return export_of(tmp_path, {"a": face_table(5, 24), "b": face_table(3, 16)})
 
 
-def found(path: Path, space: str | None) -> list[tuple[str, str, int]]:
-    return [(source.file.name, source.space, source.rows) for source in find_sources(path, space)]
+def found(path: Path, space: str | None, *beside: str) -> list[tuple[str, str, int]]:
+    return [(source.file.name, source.space, source.rows) for source in find_sources(path, space, beside)]
 
 
 def test_an_export_says_its_spaces(export: Path) -> None:
     assert found(export, None) == [("part-00000.parquet", "a", 5), ("part-00000.parquet", "b", 3)]
-    assert found(export, "b") == [("part-00000.parquet", "b", 3)]
-    assert found(export / "a", None) == [("part-00000.parquet", "a", 5)]
+    assert found(export / "a", "a") == found(export / "a", None) == [("part-00000.parquet", "a", 5)]
 
 
 @pytest.mark.parametrize("part", ["", "a", "a/part-00000.parquet"])
 def test_another_space_than_the_export_says_is_refused(export: Path, part: str) -> None:
     with pytest.raises(JobError, match=r"holds features of a(, b)?, not of c"):
         find_sources(export / part, "c")
+
+
+def test_a_part_of_an_export_is_never_left_out_in_silence(export: Path) -> None:
+    with pytest.raises(JobError, match=r"export.json: holds 5 faces of a too, .*: name .*/b to take those of b alone"):
+        find_sources(export, "b")
+    assert found(export, "b", "a") == found(export, "a", "b") == found(export, None)
 
 
 def test_a_file_that_says_no_space_needs_one(tmp_path: Path) -> None:
@@ -61,7 +48,6 @@ def test_a_part_that_is_not_the_exported_one_is_refused(export: Path) -> None:
     write(export / "b" / "part-00000.parquet", face_table(3, 16, seed=1))
     with pytest.raises(DataError, match=r"part-00000.parquet: is not the file that export.json names"):
         find_sources(export, None)
-    assert found(export, "a")
 
 
 def test_a_part_that_is_missing_is_refused(export: Path) -> None:
