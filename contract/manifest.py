@@ -97,6 +97,9 @@ class Quality(_Facts):
     source_native: Identification | None
     target_native: Identification
     baselines: dict[str, Identification]  # method -> the same judgement of it
+    # Of a gallery that was translated, as after a migration; None in manifests written before it was judged.
+    gallery_direction: Identification | None = None  # its probes are native in the target space
+    both_translated: Identification | None = None  # its probes are translated as well
     # Of confidence; None in manifests written before they were measured.
     abstention: Abstention | None = None
     auroc: dict[str, Interval] | None = None  # kind of vector that is no face of the source -> faces told from it
@@ -141,6 +144,9 @@ class TranslatorManifest(_Facts):
     quality: Quality | None  # None: exported without judgement; served, and shown as unproven
     calibration: Calibration | None  # translated probes against the target's gallery
     target_calibration: Calibration | None  # native probes in the target space
+    # Against faces that this version has translated; None in manifests written before they were measured.
+    native_to_translated: Calibration | None = None  # native probes in the target space
+    translated_to_translated: Calibration | None = None  # probes that it has translated as well
     confidence: ConfidenceModel | None
     parity: Parity
 

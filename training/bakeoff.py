@@ -183,6 +183,8 @@ def _export(
             quality=cards[method],
             calibration=entrant.proof.calibration,
             target_calibration=shared.target_calibration,
+            native_to_translated=entrant.proof.native_to_translated,
+            translated_to_translated=entrant.proof.translated_to_translated,
             confidence=shared.confidence,
         )
 

@@ -38,6 +38,9 @@ class Expectation(BaseModel):
     quality: Quality | None
     calibration: Calibration
     target_calibration: Calibration
+    # None in files written before they were measured.
+    native_to_translated: Calibration | None = None
+    translated_to_translated: Calibration | None = None
     confidence: ConfidenceModel
 
 

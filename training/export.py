@@ -50,6 +50,8 @@ class Facts:
     quality: Quality | None = None
     calibration: Calibration | None = None
     target_calibration: Calibration | None = None
+    native_to_translated: Calibration | None = None
+    translated_to_translated: Calibration | None = None
     confidence: ConfidenceModel | None = None
 
 
@@ -198,6 +200,8 @@ def _manifest(facts: Facts, version: int, parity: Parity, sha256: str) -> Transl
         quality=facts.quality,
         calibration=facts.calibration,
         target_calibration=facts.target_calibration,
+        native_to_translated=facts.native_to_translated,
+        translated_to_translated=facts.translated_to_translated,
         confidence=facts.confidence,
         parity=parity,
     )

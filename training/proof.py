@@ -110,20 +110,27 @@ class Proof:
 
     identification: Identification
     gallery_direction: Identification  # the gallery translated instead of the probes
-    calibration: Calibration
+    both_translated: Identification
+    calibration: Calibration  # translated probes, native gallery
+    native_to_translated: Calibration
+    translated_to_translated: Calibration
     hits: NDArray[np.bool_]  # [P]: which probes find their subject first
     cmc: list[float]
     translated: Features  # [P, dt]
 
 
 def prove(translator: Translator, stage: Stage) -> Proof:
-    """Translate the probes and judge them; then the gallery, for native probes."""
-    translated = translate(translator, stage.raw_probes)
+    """Translate the probes and judge them; then the gallery, for native probes and for translated ones."""
+    translated, gallery = translate(translator, stage.raw_probes), translated_gallery(translator, stage)
     comparison = stage.compare(translated)
+    shown, enrolled = stage.probe_identities, stage.gallery_identities
     return Proof(
         identification=measure(comparison),
         gallery_direction=judge_gallery_direction(translator, stage),
-        calibration=calibrate(translated, stage.probe_identities, stage.target_gallery, stage.gallery_identities),
+        both_translated=judge(translated, shown, gallery, enrolled),
+        calibration=calibrate(translated, shown, stage.target_gallery, enrolled),
+        native_to_translated=calibrate(stage.target_probes, shown, gallery, enrolled),
+        translated_to_translated=calibrate(translated, shown, gallery, enrolled),
         hits=first_hits(comparison),
         cmc=stage.cmc(comparison),
         translated=translated,
@@ -137,10 +144,15 @@ def first_hits(comparison: Comparison) -> NDArray[np.bool_]:
 
 def judge_gallery_direction(translator: Translator, stage: Stage) -> Identification:
     """Table 6: native probes in the target space against a gallery that was translated from the source space."""
+    gallery = translated_gallery(translator, stage)
+    return judge(stage.target_probes, stage.probe_identities, gallery, stage.gallery_identities)
+
+
+def translated_gallery(translator: Translator, stage: Stage) -> FeatureRows:
+    """The stage's gallery as a migration leaves it: translated [G, dt], block by block whenever it is read."""
     everybody = np.arange(len(stage.raw_gallery))
     dim = stage.target_gallery.shape[1]
-    gallery = LazyRows(stage.raw_gallery, everybody, lambda features: translate(translator, features), dim)
-    return judge(stage.target_probes, stage.probe_identities, gallery, stage.gallery_identities)
+    return LazyRows(stage.raw_gallery, everybody, lambda features: translate(translator, features), dim)
 
 
 def quality(stage: Stage, natives: Natives, proof: Proof, baselines: dict[str, Identification]) -> Quality:
@@ -153,6 +165,8 @@ def quality(stage: Stage, natives: Natives, proof: Proof, baselines: dict[str, I
         source_native=natives.source,
         target_native=natives.target,
         baselines=baselines,
+        gallery_direction=proof.gallery_direction,
+        both_translated=proof.both_translated,
     )
 
 

@@ -45,6 +45,8 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
             quality=expectation.quality,
             calibration=expectation.calibration,
             target_calibration=expectation.target_calibration,
+            native_to_translated=expectation.native_to_translated,
+            translated_to_translated=expectation.translated_to_translated,
             confidence=expectation.confidence,
         )
     if pairs_path is not None:
@@ -70,6 +72,8 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
                 quality=with_trust(judged, trust, proof.hits, stage),
                 calibration=proof.calibration,
                 target_calibration=target_calibration(stage),
+                native_to_translated=proof.native_to_translated,
+                translated_to_translated=proof.translated_to_translated,
                 confidence=trust.confidence,
             )
     return export_translator(translator, facts, repository)

@@ -1,7 +1,7 @@
 """A fit that chooses its own method: cross-validated over identities, then trained on all of them."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,12 +17,13 @@ from training.config import FitConfig, load_config
 from training.expectation import Expectation, write_expectation
 from training.fit import FittedFacts, Split, fit_pairs, identity_folds, load_for
 from training.folds import confusion, has_second_faces, judge_pooled, set_folds
+from training.lazy_rows import FeatureRows
 from training.loop import OnIteration
 from training.methods.base import Rows
 from training.models.translator import Translator, translate
 from training.pairs import DISTRACTOR, OnRows, PairedFeatures
 from training.preflight import check_learnable
-from training.proof import Stage, confidence
+from training.proof import Stage, confidence, translated_gallery
 from training.workspace import workspace
 
 FOLDS = 5
@@ -76,11 +77,17 @@ class _Choice:
         """The fold with the largest gallery; the others' are about as large."""
         return max(self.stages, key=lambda stage: len(stage.gallery_identities))
 
-    def searches(self, probes: list[Features]) -> list[Search]:
-        """Probes of each fold [P, dt] with the fold's gallery in the target space."""
+    @property
+    def native_probes(self) -> list[Features]:
+        """Probes of each fold [P, dt] as the target's encoder sees them."""
+        return [stage.target_probes for stage in self.stages]
+
+    def searches(self, probes: list[Features], galleries: Sequence[FeatureRows] | None = None) -> list[Search]:
+        """Probes of each fold [P, dt] with the fold's gallery in the target space, its own or this one [G, dt]."""
+        galleries = galleries or [stage.target_gallery for stage in self.stages]
         return [
-            (shown, stage.probe_identities, stage.target_gallery, stage.gallery_identities)
-            for shown, stage in zip(probes, self.stages, strict=True)
+            (shown, stage.probe_identities, gallery, stage.gallery_identities)
+            for shown, gallery, stage in zip(probes, galleries, self.stages, strict=True)
         ]
 
 
@@ -116,7 +123,9 @@ def fit_chosen(
         best = min(tried, key=lambda attempt: attempt.loss)
         on_iteration = on_method(best.config.method)
         _, facts = fit_pairs(pairs, choice.everyone, source, target, best.config, out, on_iteration)
-        expectation = _expect(choice, tried, best, facts)
+        fitted = [_fit_fold(choice, best.config, out / SELECTION / best.config.method, k) for k in range(FOLDS)]
+        galleries = [translated_gallery(*fold) for fold in zip(fitted, choice.stages, strict=True)]
+        expectation = _expect(choice, tried, best, galleries, facts)
         write_expectation(expectation, out)
     return facts, expectation
 
@@ -135,13 +144,17 @@ def _try(choice: _Choice, config: FitConfig, out: Path) -> _Tried:
     """Fit a method without each fold in turn, and translate that fold by it."""
     losses, probes = [], []
     for number, (fold, stage) in enumerate(zip(choice.folds, choice.stages, strict=True)):
-        translator, _ = fit_pairs(
-            choice.pairs, fold.training, *choice.sides, config, out / str(number), lambda *_: None
-        )
+        translator = _fit_fold(choice, config, out, number)
         losses.append(_confusion(choice, translator, fold, config.seed))
         probes.append(translate(translator, stage.raw_probes))
         choice.tick()
     return _Tried(config, float(np.concatenate(losses).mean()), probes)
+
+
+def _fit_fold(choice: _Choice, config: FitConfig, out: Path, number: int) -> Translator:
+    """A method fitted without one fold; read again where that was done before."""
+    rows = choice.folds[number].training
+    return fit_pairs(choice.pairs, rows, *choice.sides, config, out / str(number), lambda *_: None)[0]
 
 
 def _confusion(choice: _Choice, translator: Translator, fold: Split, seed: int) -> NDArray[np.float64]:
@@ -152,7 +165,10 @@ def _confusion(choice: _Choice, translator: Translator, fold: Split, seed: int) 
     return confusion(translate(translator, sources), l2_normalize(targets), np.asarray(choice.pairs.identities[rows]))
 
 
-def _expect(choice: _Choice, tried: list[_Tried], best: _Tried, facts: FittedFacts) -> Expectation:
+def _expect(
+    choice: _Choice, tried: list[_Tried], best: _Tried, galleries: list[FeatureRows], facts: FittedFacts
+) -> Expectation:
+    """`galleries`: each fold's [G, dt] as the best method translates it without having been trained on the fold."""
     winner = best.config.method
     judged = {attempt.config.method: judge_pooled(choice.searches(attempt.probes)) for attempt in tried}
     natives = None if choice.same_photo else _judge_natives(choice)
@@ -170,16 +186,19 @@ def _expect(choice: _Choice, tried: list[_Tried], best: _Tried, facts: FittedFac
         gallery_subjects=count_subjects(choice.largest.gallery_identities),
         losses={attempt.config.method: attempt.loss for attempt in tried},
         identification=rows,
-        quality=None if natives is None else _quality(choice, winner, judged, natives),
+        quality=None if natives is None else _quality(choice, best, galleries, judged, natives),
         calibration=calibrate_pooled(choice.searches(best.probes)),
-        target_calibration=calibrate_pooled(choice.searches([stage.target_probes for stage in choice.stages])),
+        target_calibration=calibrate_pooled(choice.searches(choice.native_probes)),
+        native_to_translated=calibrate_pooled(choice.searches(choice.native_probes, galleries)),
+        translated_to_translated=calibrate_pooled(choice.searches(best.probes, galleries)),
         confidence=confidence(choice.pairs, choice.folds[0], *choice.sides),
     )
 
 
 def _quality(
     choice: _Choice,
-    winner: Method,
+    best: _Tried,
+    galleries: list[FeatureRows],
     judged: dict[Method, Identification],
     natives: tuple[Identification, Identification],
 ) -> Quality:
@@ -188,14 +207,16 @@ def _quality(
         probes=choice.probes,
         gallery_subjects=count_subjects(choice.largest.gallery_identities),
         distractors=choice.largest.distractors,
-        translated=judged[winner],
+        translated=judged[best.config.method],
         source_native=natives[0],
         target_native=natives[1],
-        baselines={str(method): rates for method, rates in judged.items() if method != winner},
+        baselines={str(method): rates for method, rates in judged.items() if method != best.config.method},
+        gallery_direction=judge_pooled(choice.searches(choice.native_probes, galleries)),
+        both_translated=judge_pooled(choice.searches(best.probes, galleries)),
     )
 
 
 def _judge_natives(choice: _Choice) -> tuple[Identification, Identification]:
     """Both encoders in their own spaces, on the same probes and galleries."""
     source = [(s.source_probes, s.probe_identities, s.source_gallery, s.gallery_identities) for s in choice.stages]
-    return judge_pooled(source), judge_pooled(choice.searches([stage.target_probes for stage in choice.stages]))
+    return judge_pooled(source), judge_pooled(choice.searches(choice.native_probes))

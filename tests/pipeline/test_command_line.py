@@ -106,6 +106,8 @@ def test_fit_then_export_publishes_a_judged_version(bakeoff: Bakeoff, tmp_path: 
     assert (manifest.method, manifest.version) == ("procrustes", 1)
     assert manifest.quality is not None
     assert manifest.calibration is not None
+    assert manifest.native_to_translated is not None
+    assert manifest.translated_to_translated is not None
     assert manifest.confidence is not None
 
 

@@ -35,6 +35,8 @@ def test_features_alone_end_as_a_published_translator_with_a_cross_validated_exp
     expected = printed["expectation"]["identification"][manifest.method]
     assert manifest.quality.translated.model_dump(mode="json") == expected
     assert manifest.calibration is not None
+    assert manifest.native_to_translated is not None
+    assert manifest.translated_to_translated is not None
     assert manifest.confidence is not None
 
     recipe = ["--from-manifest", str(version_dir / MANIFEST_FILE), "--out", str(tmp_path / "again"), "--json"]

@@ -58,6 +58,35 @@ def test_in_the_gallery_direction_the_gallery_is_translated_and_probes_are_nativ
     assert prove(translator, stage).gallery_direction == found
 
 
+def test_calibrations_among_translated_faces_are_of_what_impostors_reach_there(scene: Scene) -> None:
+    translator, stage = scene
+    gallery = unit(translator(torch.from_numpy(stage.raw_gallery[:])))
+    proof = prove(translator, stage)
+    probes = {
+        "native": unit(torch.from_numpy(stage.target_probes)),
+        "translated": unit(torch.from_numpy(proof.translated)),
+    }
+    found = {"native": proof.native_to_translated, "translated": proof.translated_to_translated}
+    impostors = stage.probe_identities[:, None] != stage.gallery_identities[None]
+    for kind, calibration in found.items():
+        similarities = (probes[kind] @ gallery.T)[impostors]
+        assert calibration.impostor_pairs == len(similarities)
+        assert (similarities >= calibration.similarity_at(0.1)).mean() == pytest.approx(0.1, abs=0.01)
+
+
+def test_the_card_tells_both_ways_of_searching_a_gallery_that_was_translated(scene: Scene) -> None:
+    translator, stage = scene
+    gallery = unit(translator(torch.from_numpy(stage.raw_gallery[:])))
+    proof = prove(translator, stage)
+    card = quality(stage, judge_natives(stage), proof, {})
+    assert card.gallery_direction == judge_gallery_direction(translator, stage)
+    assert card.both_translated is not None
+    expected = rank_1_by_loops(
+        unit(torch.from_numpy(proof.translated)), stage.probe_identities, gallery, stage.gallery_identities
+    )
+    assert card.both_translated.rank_1.value == pytest.approx(expected)
+
+
 def test_the_card_counts_each_face_of_nobody_known_as_a_subject(pairs: PairedFeatures, tmp_path: Path) -> None:
     pairs.identities[-5:] = DISTRACTOR
     split = split_identities(pairs)

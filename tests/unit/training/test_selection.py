@@ -98,6 +98,12 @@ def test_the_expectation_lies_beside_the_fit_with_intervals_rivals_and_both_nati
     assert set(quality.baselines) == set(map(str, CLOSED_FORMS)) - {str(expectation.winner)}
     assert (quality.probes, quality.gallery_subjects) == (IDENTITIES * (FACES - 1), IDENTITIES // FOLDS)
     assert quality.translated.rank_1.low <= quality.translated.rank_1.value > 0.8
+    assert quality.gallery_direction is not None
+    assert quality.both_translated is not None
+    assert quality.gallery_direction.rank_1.value > 0.8 < quality.both_translated.rank_1.value
+    for calibration in (expectation.native_to_translated, expectation.translated_to_translated):
+        assert calibration is not None
+        assert calibration.impostor_pairs == expectation.calibration.impostor_pairs
     assert "1e-3" in quality.translated.tar_at_far or expectation.calibration.impostor_pairs < 1000
 
 
