@@ -29,6 +29,7 @@ from service.migration.backfill import Backfill, BackfillBounds
 from service.migration.jobs import Migrations
 from service.migration.pace import LiveTraffic, Pace
 from service.migration.plan import SAMPLE_FACES_MAX, Planner
+from service.migration.routeless import Routeless
 from service.migration.shadow import PROBES_MAX, Shadow
 from service.observation import Observation
 from service.problems import Problem, add_problem_handlers
@@ -127,8 +128,18 @@ def _backfill(parts: Parts, translation: Translation, woken: asyncio.Event, shad
         lease_ms=settings.migration_lease_ms,
         poll_s=settings.migration_poll_s,
     )
-    pace = Pace(parts.traffic, settings.migration_share)
-    return Backfill(parts.migrations, parts.galleries, translation, pace, parts.metrics, bounds, woken, shadow.watch)
+    routeless, pace = Routeless(parts.catalog), Pace(parts.traffic, settings.migration_share)
+    return Backfill(
+        parts.migrations,
+        parts.galleries,
+        translation,
+        routeless,
+        pace,
+        parts.metrics,
+        bounds,
+        woken,
+        shadow.watch,
+    )
 
 
 async def _open_engine(settings: Settings) -> Engine:

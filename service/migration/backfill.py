@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from contract.spaces import FeatureSpace
 from service.bounds import Deadline
 from service.errors import (
     CopiesChangedError,
@@ -33,6 +32,7 @@ from service.migration.derivation import derive
 from service.migration.jobs import Migrations
 from service.migration.pace import BackOff, Pace
 from service.migration.record import Migration
+from service.migration.routeless import Routeless, Work
 from service.translation import Translation
 
 logger = logging.getLogger(__name__)
@@ -46,11 +46,11 @@ TRANSIENT: Final = (
     GalleryUnavailableError,
     OverloadedError,
 )
+NO_ROUTE: Final = "no-route"
+ROUTE_GONE: Final = (NoRouteError, UnknownModelError)  # with its last translator a space is gone too
 ENDED: Final = (CopiesChangedError, UnknownGalleryError)  # meanwhile, by others
 # What no waiting mends, and the reason it gives a failed migration.
 HOPELESS: Final[Mapping[type[GatewayError], str]] = {
-    NoRouteError: "no-route",
-    UnknownModelError: "no-route",  # with its last translator a space is gone too
     InvalidFeatureError: "invalid-feature",
     GallerySpaceMismatchError: "space-mismatch",
     EngineFailedError: "engine-failed",
@@ -67,14 +67,6 @@ class BackfillBounds:
     poll_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """A copy that lacks faces: the new one, or after the cut-over the old one."""
-
-    migration: Migration
-    space: FeatureSpace
-
-
 class Backfill:
     """Runs until it is cancelled. A claim that it leaves behind ends with its lease and is done by another."""
 
@@ -83,6 +75,7 @@ class Backfill:
         migrations: Migrations,
         store: GalleryStore,
         translation: Translation,
+        routeless: Routeless,
         pace: Pace,
         metrics: Metrics,
         bounds: BackfillBounds,
@@ -93,6 +86,7 @@ class Backfill:
         self._migrations = migrations
         self._store = store
         self._translation = translation
+        self._routeless = routeless
         self._pace = pace
         self._metrics = metrics
         self._bounds = bounds
@@ -141,22 +135,25 @@ class Backfill:
                 group.create_task(self._lane(todo, until, filled))
         return bool(filled)
 
-    async def _look(self) -> list[_Work]:
+    async def _look(self) -> list[Work]:
         migrations = await self._migrations.active()
         self._looked(migrations)
-        work, missing = list[_Work](), dict[str, int]()
+        lacking, missing = list[Work](), dict[str, int]()
         for migration in migrations:
             info = await self._migrations.info(migration)
             if info is None or len(info.copies) == 1 or migration.reason is not None:
                 continue
-            other = info.copies[1]
-            lacking = max(0, info.faces - other.faces)
             label = self._metrics.gallery_label(info.name)
-            missing[label] = missing.get(label, 0) + lacking
-            if lacking:
-                work.append(_Work(migration, other.space))
+            other = info.copies[1]
+            work = Work(migration, other.space, max(0, info.faces - other.faces))
+            missing[label] = missing.get(label, 0) + work.missing
+            if work.missing:
+                lacking.append(work)
         self._show(missing)
-        return work
+        todo, hopeless = self._routeless.sort(lacking)
+        for work in hopeless:
+            await self._fail(work, NO_ROUTE)
+        return todo
 
     def _show(self, missing: Mapping[str, int]) -> None:
         for label in self._gauged - missing.keys():
@@ -165,7 +162,7 @@ class Backfill:
             self._metrics.migration_missing_faces.labels(label).set(faces)
         self._gauged = set(missing)
 
-    async def _lane(self, todo: "deque[_Work]", until: float, filled: list[int]) -> None:
+    async def _lane(self, todo: "deque[Work]", until: float, filled: list[int]) -> None:
         """Claim after claim, from one migration after the other."""
         while todo and time.monotonic() < until:
             work = todo[0]
@@ -176,14 +173,17 @@ class Backfill:
             elif work in todo:
                 todo.remove(work)
 
-    async def _step(self, work: _Work) -> int | None:
+    async def _step(self, work: Work) -> int | None:
         """One claim; how many faces it filled, None if there is nothing more to do now."""
         gallery, bounds = work.migration.gallery, self._bounds
         try:
             async with self._pace.turn():
                 faces = self._pace.faces(bounds.batch_faces)
                 claim = await self._store.claim(gallery, work.space, faces, bounds.lease_ms)
-            return None if claim is None else await self._fill(work, claim)
+            if claim is None:
+                self._routeless.rest(work)
+                return None
+            return await self._fill(work, claim)
         except ENDED:
             return None
         except TRANSIENT as error:
@@ -191,34 +191,38 @@ class Backfill:
             self._is_troubled = True
             return None
 
-    async def _fill(self, work: _Work, claim: Claim) -> int | None:
-        """Translate a claim and write it, again and again while its lease lasts."""
+    async def _fill(self, work: Work, claim: Claim) -> int | None:
+        """Translate of a claim what routes lead from and write it, again and again while its lease lasts."""
         lease = Deadline(time.monotonic() + self._bounds.lease_ms / 1000)
         back_off, failures = BackOff(), 0
-        while True:
+        while known := self._routeless.known(work, claim.originals):
             try:
                 async with self._pace.turn():
-                    derived = await derive(self._translation, claim.originals, work.space, lease)
-                    written = await self._store.fill(work.migration.gallery, claim, derived.renditions())
+                    derived = await derive(self._translation, known, work.space, lease)
+                    filled = Claim(claim.token, known)
+                    written = await self._store.fill(work.migration.gallery, filled, derived.renditions())
             except tuple(HOPELESS) as error:
                 failures += 1
                 if not isinstance(error, EngineFailedError) or failures == CLAIM_FAILURES_MAX:
                     await self._give_up(work, claim, error)
                     return None
-            except TRANSIENT as error:
+            except (*TRANSIENT, *ROUTE_GONE) as error:
                 logger.warning("a migration waits: %s", type(error).__name__)
             else:
                 self._metrics.migration_faces.labels("filled").inc(written)
-                self._metrics.migration_faces.labels("left").inc(len(claim.originals) - written)
+                self._metrics.migration_faces.labels("left").inc(len(known) - written)
                 return written
             delay_s = back_off.next_s()
             if lease.remaining_ms() < delay_s * 1000:
                 raise DeadlineExceededError("a claim's lease ended before its faces were translated")
             await asyncio.sleep(delay_s)
+        return 0
 
-    async def _give_up(self, work: _Work, claim: Claim, error: GatewayError) -> None:
+    async def _give_up(self, work: Work, claim: Claim, error: GatewayError) -> None:
         """Fail the migration; after the cut-over it is the old copy that stays as it is, and nothing has failed."""
         self._metrics.migration_faces.labels("failed").inc(len(claim.originals))
-        reason = next(HOPELESS[kind] for kind in type(error).__mro__ if kind in HOPELESS)
+        await self._fail(work, next(HOPELESS[kind] for kind in type(error).__mro__ if kind in HOPELESS))
+
+    async def _fail(self, work: Work, reason: str) -> None:
         logger.error("migration %s cannot go on: %s", work.migration.id, reason)
         await self._migrations.fail(work.migration, reason)

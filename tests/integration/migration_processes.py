@@ -21,6 +21,7 @@ from service.migration.jobs import Migrations
 from service.migration.pace import LiveTraffic, Pace
 from service.migration.plan import Planner
 from service.migration.record import Migration, State
+from service.migration.routeless import PATIENCE_S, Routeless
 from service.translation import Translation
 from tests.engines import ScriptedEngine
 from tests.integration.gallery_stores import unit_features
@@ -40,6 +41,7 @@ class Process:
     store: GalleryStore
     repository: Path
     bounds: BackfillBounds = BOUNDS
+    patience_s: float = PATIENCE_S
     engine: ScriptedEngine = field(default_factory=ScriptedEngine)
     looked: list[list[Migration]] = field(default_factory=list)
 
@@ -55,6 +57,7 @@ class Process:
             self.migrations,
             self.store,
             translation,
+            Routeless(self.catalog, self.patience_s),
             Pace(LiveTraffic(), 1.0),
             self.metrics,
             self.bounds,
@@ -119,12 +122,14 @@ class World:
             await store.close()
 
     @asynccontextmanager
-    async def processes(self, count: int = 1, bounds: BackfillBounds = BOUNDS) -> AsyncIterator[list[Process]]:
+    async def processes(
+        self, count: int = 1, bounds: BackfillBounds = BOUNDS, patience_s: float = PATIENCE_S
+    ) -> AsyncIterator[list[Process]]:
         """Processes over the store, with the gallery enrolled."""
         async with self.store() as store:
             if await store.create(GALLERY, OLD):
                 await enrol(store, FACES)
-            made = [Process(store, self.repository, bounds) for _ in range(count)]
+            made = [Process(store, self.repository, bounds, patience_s) for _ in range(count)]
             for process in made:
                 await process.catalog.reload()
             yield made

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from contract.vectors import Features
-from service.catalog import Catalog
 from service.errors import (
     CopyIncompleteError,
     EngineFailedError,
@@ -31,8 +30,7 @@ from tests.integration.migration_processes import (
     run,
     until,
 )
-from tests.manifests import make_manifest
-from tests.unit.service.migration.migrations import NEW, OLD, THIRD
+from tests.unit.service.migration.migrations import NEW, OLD
 
 
 @pytest.fixture
@@ -128,20 +126,6 @@ def test_one_failure_of_an_engine_does_not_fail_the_job(world: World) -> None:
             one.engine.answer = sometimes
             async with one.working():
                 await one.wait_for(begun.id, State.READY)
-
-    run(scenario)
-
-
-def test_without_its_route_a_job_fails_with_the_reason_and_can_be_cancelled(world: World) -> None:
-    async def scenario() -> None:
-        async with world.processes() as (one,):
-            begun = await one.begin()
-            one.catalog.current = Catalog.of([make_manifest(OLD, THIRD)])
-            async with one.working():
-                assert (await one.wait_for(begun.id, State.FAILED)).reason == "no-route"
-                cancelled = await one.migrations.cancel(begun.id)
-            assert (cancelled.state, cancelled.reason) == (State.CANCELLED, "no-route")
-            assert [copy.space for copy in (await one.store.info(GALLERY)).copies] == [OLD]
 
     run(scenario)
 
