@@ -141,12 +141,16 @@ class GalleryStore(Protocol):
         """Begin a second copy, empty. Raises UnknownGalleryError, CopyExistsError: there are two, or one in `space`."""
         ...
 
-    async def drop_copy(self, gallery: str, space: FeatureSpace) -> None:
-        """Drop a copy that does not serve; originals stay. Idempotent. Raises UnknownGalleryError, CopyServesError."""
+    async def drop_copy(self, gallery: str, space: FeatureSpace, *, key: str | None = None) -> None:
+        """Drop a copy that does not serve, with a key only the copy that has it; originals stay. Idempotent.
+
+        Raises:
+            UnknownGalleryError, CopyServesError.
+        """
         ...
 
-    async def serve(self, gallery: str, space: FeatureSpace) -> None:
-        """Let searches be served by the copy in `space`, in one step. Idempotent.
+    async def serve(self, gallery: str, space: FeatureSpace, *, key: str | None = None) -> None:
+        """Let searches be served by the copy in `space`, with a key only by the one that has it. One step; idempotent.
 
         Raises:
             UnknownGalleryError.

@@ -153,17 +153,17 @@ class LocalGalleries:
         """Begin a second copy, empty."""
         await self._change(gallery, copies.add, space, self._clock)
 
-    async def drop_copy(self, gallery: str, space: FeatureSpace) -> None:
+    async def drop_copy(self, gallery: str, space: FeatureSpace, *, key: str | None = None) -> None:
         """Drop a copy that does not serve; originals stay. What an interrupted drop left is erased by the next."""
-        await self._change(gallery, copies.drop_copy, space)
+        await self._change(gallery, copies.drop_copy, space, key)
         for copy in await self._ask(gallery, copy_records.dropped_copies):
             slot: int | None = 0
             while slot is not None:
                 slot = await self._ask(gallery, copy_records.erase_copy, copy, slot)
 
-    async def serve(self, gallery: str, space: FeatureSpace) -> None:
+    async def serve(self, gallery: str, space: FeatureSpace, *, key: str | None = None) -> None:
         """Let searches be served by the copy in `space`, in one step."""
-        await self._change(gallery, copies.serve, space)
+        await self._change(gallery, copies.serve, space, key)
 
     async def origins(self, gallery: str) -> dict[str, int]:
         """How many faces were enrolled in each space, by its id."""

@@ -180,14 +180,14 @@ class RedisGalleries:
         await redis_copies.add_copy(self._redis, gallery, space)
 
     @_bounded
-    async def drop_copy(self, gallery: str, space: FeatureSpace) -> None:
+    async def drop_copy(self, gallery: str, space: FeatureSpace, *, key: str | None = None) -> None:
         """Drop a copy that does not serve."""
-        await redis_copies.drop_copy(self._redis, gallery, space)
+        await redis_copies.drop_copy(self._redis, gallery, space, key)
 
     @_bounded
-    async def serve(self, gallery: str, space: FeatureSpace) -> None:
+    async def serve(self, gallery: str, space: FeatureSpace, *, key: str | None = None) -> None:
         """Let searches be served by a complete copy."""
-        await redis_copies.serve(self._redis, gallery, space)
+        await redis_copies.serve(self._redis, gallery, space, key)
 
     @_bounded
     async def origins(self, gallery: str) -> dict[str, int]:

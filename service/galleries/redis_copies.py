@@ -22,16 +22,16 @@ async def add_copy(redis: RedisCommands, gallery: str, space: FeatureSpace) -> N
     await _complete(redis, gallery, space)
 
 
-async def drop_copy(redis: RedisCommands, gallery: str, space: FeatureSpace) -> None:
+async def drop_copy(redis: RedisCommands, gallery: str, space: FeatureSpace, key: str | None) -> None:
     """Drop a copy that does not serve. What an interruption leaves undone the next call, or `add_copy`, completes."""
-    await redis.change(scripts.DROP_COPY, key_of(gallery), space.id, space.dim)
+    await redis.change(scripts.DROP_COPY, key_of(gallery), space.id, space.dim, key or "")
     await _take_out(redis, gallery, space.id)
 
 
-async def serve(redis: RedisCommands, gallery: str, space: FeatureSpace) -> None:
+async def serve(redis: RedisCommands, gallery: str, space: FeatureSpace, key: str | None) -> None:
     """Let a complete copy serve; its index is complete first."""
     await _complete(redis, gallery, space)
-    await redis.change(scripts.SERVE, key_of(gallery), space.id, space.dim)
+    await redis.change(scripts.SERVE, key_of(gallery), space.id, space.dim, key or "")
 
 
 async def claim(redis: RedisCommands, gallery: str, space: FeatureSpace, limit: int, lease_ms: int) -> Claim | None:

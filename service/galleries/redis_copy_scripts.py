@@ -27,9 +27,14 @@ forget_claims()
 return 1
 """
 
-# ARGV: 1 the space, 2 its dim. Features remain in the faces, and the index remains.
-DROP_COPY = f"""{OPENING}{_FRESH_SECOND}
+_COPY_WITH_KEY = """
 local copy = copy_in(ARGV[1], ARGV[2])
+if copy and ARGV[3] ~= '' and ARGV[3] ~= incarnation .. ':' .. copy.number then copy = nil end
+"""
+
+# ARGV: 1 the space, 2 its dim, 3 the key of the copy that is meant (empty: whichever is in this space). Features remain
+# in the faces, and the index remains.
+DROP_COPY = f"""{OPENING}{_FRESH_SECOND}{_COPY_WITH_KEY}
 if not copy then return 0 end
 if copy == copies[1] then return redis.error_reply('COPYSERVES') end
 redis.call('HDEL', gallery, 'second', 'held:' .. copy.space, 'approximation:' .. copy.space)
@@ -61,9 +66,8 @@ redis.call('HSET', gallery, field, number .. ' ' .. face_ids[#face_ids])
 return 1
 """
 
-# ARGV: 1 the space, 2 its dim. Returns whether anything changed.
-SERVE = f"""{OPENING}{_FRESH_SECOND}
-local copy = copy_in(ARGV[1], ARGV[2])
+# ARGV as DROP_COPY's. Returns whether anything changed.
+SERVE = f"""{OPENING}{_FRESH_SECOND}{_COPY_WITH_KEY}
 if copy and copy == copies[1] then return 0 end
 if not copy or counted('held:' .. copy.space) ~= counted('faces') then return redis.error_reply('COPYINCOMPLETE') end
 redis.call('HSET', gallery, 'serving', copy.text, 'second', copies[1].text)

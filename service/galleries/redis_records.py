@@ -85,7 +85,10 @@ class GalleryRecord:
     @property
     def info(self) -> GalleryInfo:
         """The gallery as the store describes it."""
-        copies = tuple(Copy(copy.space, copy.faces, copy.approximation) for copy in self.copies)
+        copies = tuple(
+            Copy(copy.space, copy.faces, copy.approximation, key=f"{self.incarnation}:{copy.number}")
+            for copy in self.copies
+        )
         return GalleryInfo(self.name, self.copies[0].space, self.faces, self.subjects, copies)
 
     def copy_in(self, space: FeatureSpace) -> HeldCopy | None:

@@ -1,6 +1,7 @@
 """What is said of galleries: faces, their features in each feature space, copies, searches and matches."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -97,11 +98,17 @@ class Approximation:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A gallery's faces in one feature space, and how many of them it holds; its approximate search, if it has one."""
+    """A gallery's faces in one feature space, and how many of them it holds; its approximate search, if it has one.
+
+    `translators`: how many of the faces each translator made, by its id@version; the others are native.
+    `key` is another one for every copy that is ever begun, in this gallery or any other.
+    """
 
     space: FeatureSpace
     faces: int
     approximation: Approximation | None = None
+    translators: Mapping[str, int] = field(default_factory=dict, hash=False)
+    key: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

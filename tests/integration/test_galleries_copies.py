@@ -116,6 +116,35 @@ async def test_a_dropped_copy_leaves_the_originals_and_begins_empty_again(stores
         assert all(best.similarity == pytest.approx(1.0, abs=stores.tolerance) for [best] in found.matches)
 
 
+async def test_with_a_key_only_the_copy_that_has_it_is_dropped_or_served(stores: Stores) -> None:
+    async with stores.open() as store:
+        keys = []
+        for _ in range(2):  # a gallery that was dropped and made anew has other copies
+            await enrolled(store, 3)
+            for _ in range(2):
+                await store.add_copy("staff", OTHER_SPACE)
+                keys += [copy.key for copy in (await store.info("staff")).copies]
+                await store.drop_copy("staff", OTHER_SPACE, key=keys[-1])
+            assert keys[-4] == keys[-2]
+            await store.drop("staff")
+        assert len(set(keys)) == 6
+        await enrolled(store, 3)
+        await store.add_copy("staff", OTHER_SPACE)
+        await complete(store)
+        for key in keys:
+            await store.drop_copy("staff", OTHER_SPACE, key=key)
+            with pytest.raises(CopyIncompleteError):
+                await store.serve("staff", OTHER_SPACE, key=key)
+        serving, other = (await store.info("staff")).copies
+        await store.drop_copy("staff", SPACE, key=other.key)
+    async with stores.open() as store:
+        assert [copy.key for copy in (await store.info("staff")).copies] == [serving.key, other.key]
+        await store.serve("staff", OTHER_SPACE, key=other.key)
+        assert [copy.key for copy in (await store.info("staff")).copies] == [other.key, serving.key]
+        with pytest.raises(CopyServesError):
+            await store.drop_copy("staff", OTHER_SPACE, key=other.key)
+
+
 async def test_a_search_in_an_incomplete_copy_finds_what_is_there(stores: Stores) -> None:
     async with stores.open() as store:
         _, features = await enrolled(store, 20)

@@ -62,20 +62,21 @@ def add(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSp
         gallery.copies[space] = empty_copy(keys, space, clock)
 
 
-def drop_copy(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace) -> None:
+def drop_copy(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace, key: str | None) -> None:
     """Drop a copy that does not serve, but for erasing its features. Raises CopyServesError."""
+    copy = _copy_with(gallery, space, key)
+    if copy is None:
+        return
     if space == gallery.serving:
         raise CopyServesError("the copy that serves searches cannot be dropped")
-    if space not in gallery.copies:
-        return
-    copy_records.drop_copy(connection, gallery.copies[space].keys.copy)
+    copy_records.drop_copy(connection, copy.keys.copy)
     with gallery.lock.write():
         del gallery.copies[space]
 
 
-def serve(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace) -> None:
+def serve(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace, key: str | None) -> None:
     """Let a copy serve. Raises CopyIncompleteError."""
-    copy = gallery.copies.get(space)
+    copy = _copy_with(gallery, space, key)
     if copy is None:
         raise CopyIncompleteError(f"the gallery has no copy in the feature space {space.id}")
     missing = len(gallery.roster.faces) - len(copy.features)
@@ -112,7 +113,7 @@ def fill(
     copy_records.fill(connection, copy.keys, translated, list(native.values()))
     with gallery.lock.write():
         for numbers, rendition in translated:
-            copy.features.put(slots_of(numbers), rendition.features)
+            copy.features.put(slots_of(numbers), rendition.features, rendition.translator)
         if native:
             features = np.stack([claimed.originals[place].feature for place in native])
             copy.features.put(slots_of(native.values()), features)
@@ -125,6 +126,12 @@ def fill(
 def empty_copy(keys: copy_records.CopyKeys, space: FeatureSpace, clock: Clock) -> MemoryCopy:
     """A copy of nothing."""
     return MemoryCopy(keys, FeatureBlocks(space.dim), Claims(clock))
+
+
+def _copy_with(gallery: MemoryGallery, space: FeatureSpace, key: str | None) -> MemoryCopy | None:
+    """The copy in a space, unless another key than its own is asked for."""
+    copy = gallery.copies.get(space)
+    return copy if copy is not None and key in {None, copy.key} else None
 
 
 def _one_space(renditions: Sequence[Rendition]) -> FeatureSpace:

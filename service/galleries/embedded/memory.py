@@ -34,6 +34,11 @@ class MemoryCopy:
     claims: Claims
     approximation: Approximation | None = None
 
+    @property
+    def key(self) -> str:
+        """What tells it from every other copy."""
+        return str(self.keys.copy)
+
 
 @dataclass(slots=True)
 class MemoryGallery:
@@ -50,7 +55,7 @@ class MemoryGallery:
         """What is in it; for the writer thread, others read what it published."""
         spaces = [self.serving, *(space for space in self.copies if space != self.serving)]
         held = [(space, self.copies[space]) for space in spaces]
-        copies = tuple(Copy(space, len(copy.features), copy.approximation) for space, copy in held)
+        copies = tuple(Copy(space, len(copy.features), copy.approximation, key=copy.key) for space, copy in held)
         return GalleryInfo(self.name, self.serving, len(self.roster.faces), len(self.roster.subjects), copies)
 
     def copy(self, space: FeatureSpace) -> MemoryCopy:
