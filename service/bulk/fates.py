@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from contract.manifest import Sha256
 from service.bulk.columns import footer_of
 from service.bulk.errors import JobError
-from service.bulk.parts import new_part, write_text
+from service.bulk.parts import new_part, open_text, write_text
 
 COLUMNS = ("file", "row", "face_id", "fate")
 KINDS: dict[str, pa.DataType] = {"file": pa.string(), "row": pa.int64(), "face_id": pa.string(), "fate": pa.string()}
@@ -101,7 +101,7 @@ class Report:
             raise JobError(f"{file}: exists; name another report, or remove it")
         self._journal = _journal_of(file)
         try:
-            self._text = self._journal.open("a+", encoding="utf-8", newline="")
+            self._text = open_text(self._journal)
         except OSError as error:
             raise JobError(f"{self._journal}: {error.strerror}") from None
         try:

@@ -1,10 +1,11 @@
-"""Parquet files that appear whole or not at all."""
+"""Files that appear whole or not at all, and that their owner alone can read: they hold faces."""
 
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from service.bulk.errors import JobError
 
 PARTIAL = ".partial"
 ROW_GROUP_ROWS = 16_384
+OWNER_ONLY = 0o600
 
 
 class PartWriter:
@@ -22,6 +24,7 @@ class PartWriter:
         self.file = file
         self.rows = 0
         self._partial = file.with_name(file.name + PARTIAL)
+        new_file(self._partial)
         # Features hardly ever repeat: a dictionary of them would cost memory and save nothing.
         self._writer = pq.ParquetWriter(self._partial, schema, use_dictionary=False)
         self._waiting: list[pa.Table] = []
@@ -68,9 +71,23 @@ def new_part(file: Path, schema: pa.Schema) -> Iterator[PartWriter]:
 def write_text(file: Path, text: str) -> None:
     """Write or replace a small file, whole or not at all."""
     partial = file.with_name(file.name + PARTIAL)
+    new_file(partial)
     partial.write_text(text, encoding="utf-8")
     sync(partial)
     partial.replace(file)
+
+
+def new_file(file: Path) -> None:
+    """An empty file in place of what was there, a link too, that its owner alone can read and write."""
+    file.unlink(missing_ok=True)
+    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY))
+
+
+def open_text(file: Path) -> TextIO:
+    """A text file to append to and read, new or as it is, that its owner alone can read from now on. Raises OSError."""
+    descriptor = os.open(file, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_NOFOLLOW, OWNER_ONLY)
+    os.fchmod(descriptor, OWNER_ONLY)
+    return os.fdopen(descriptor, "a+", encoding="utf-8", newline="")
 
 
 def sync(file: Path) -> None:

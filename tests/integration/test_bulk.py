@@ -11,6 +11,7 @@ import pytest
 from contract.vectors import l2_normalize
 from deploy.gateway import GatewayServer
 from service.bulk.columns import feature_array, features_of
+from service.bulk.parts import OWNER_ONLY
 from tests.integration.bulk import exported_faces, faces_of, refusal, run
 from tests.integration.galleries import created_gallery
 from tests.integration.stack import OTHER_SOURCE
@@ -34,9 +35,12 @@ def fates_of(report: Path) -> list[str]:
 def test_what_was_imported_is_exported_again(client: httpx.Client, url: str, tmp_path: Path) -> None:
     file = write(tmp_path / "in" / "a.parquet", face_table(ROWS))
     with created_gallery(client, SOURCE) as gallery:
-        imported = run(url, "gallery", "import", gallery, file, "--source-model", SOURCE.id, "--state", tmp_path / "s")
+        options = ("--source-model", SOURCE.id, "--report", tmp_path / "fates.csv")
+        imported = run(url, "gallery", "import", gallery, file, *options)
         assert imported.exit_code == 0, imported.output
         assert run(url, "gallery", "export", gallery, tmp_path / "out").exit_code == 0
+    made = [tmp_path / "fates.csv", *(path for path in (tmp_path / "out").rglob("*") if path.is_file())]
+    assert [path.stat().st_mode & 0o777 for path in made] == [OWNER_ONLY] * 3
     (table,) = exported_faces(tmp_path / "out").values()
     assert table.drop(["feature"]) == face_table(ROWS).drop(["feature"])
     np.testing.assert_allclose(
