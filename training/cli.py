@@ -46,6 +46,8 @@ def main() -> None:
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C while a command runs
+        # Python ends itself by SIGINT, not with our code, if the stop met an `exec`, as imports use it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         _fail(INTERRUPTED, EXIT_INTERRUPTED)
     raise SystemExit(code or 0)
 

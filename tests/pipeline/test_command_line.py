@@ -237,6 +237,17 @@ def test_a_stop_while_the_command_still_loads_ends_with_130_and_one_line(tmp_pat
     assert done.stderr == "r3an: interrupted; run the same command again to go on\n"
 
 
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_a_command_loads_torch_ends_with_130_and_one_line(tmp_path: Path, stop: signal.Signals) -> None:
+    """Met inside `exec`, which many imports use, it would have Python end itself by the signal."""
+    (tmp_path / "torch.py").write_text(f"exec('import os; os.kill(os.getpid(), {int(stop)})')\n")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "training.cli", "fit", "--pairs", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "r3an: interrupted; run the same command again to go on\n"
+
+
 def test_a_stop_that_comes_while_it_starts_again_for_its_allocator_is_not_lost(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal\nif 'MALLOC_MMAP_THRESHOLD_' in os.environ: os.kill(os.getpid(), signal.SIGINT)\n"
