@@ -1,183 +1,16 @@
-"""`r3an`: synthesize, fit, evaluate, bakeoff, report, export; crossvalidate, learning-curve."""
+"""`r3an`: how it starts and what ends it. The commands are imported when a signal can no longer meet an import."""
 
-import json
 import os
 import signal
 import sys
-from pathlib import Path
-from typing import Annotated, NoReturn
+from types import FrameType
+from typing import NoReturn
 
-import typer
-from typer.exceptions import TyperException
-
-from contract.manifest import Method
 from training.errors import EXIT_BAD_INPUT, TrainingError
-from training.hardware import Hardware, Precision
-from training.options import Configs, Devices, Json, Methods, Pairs, PrecisionOption, Seed, Source, Target, names_in
-from training.printing import print_bakeoff, print_expectation, print_result, print_sameness
-from training.progress import view_progress
-from training.report_command import report
-from training.study_commands import crossvalidate, learning_curve
 
-EXIT_OTHER_WEIGHTS, EXIT_INTERRUPTED = 1, 130
-
-app = typer.Typer(
-    name="r3an",
-    help="Train, prove and export translators between face-feature spaces. Ctrl-C or SIGTERM ends a command with exit "
-    "code 130, a training with its checkpoint written: run the same command again to go on.",
-    no_args_is_help=True,
-)
-
-app.command()(crossvalidate)
-app.command("learning-curve")(learning_curve)
-app.command()(report)
-
-
-@app.command()
-def synthesize(
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
-    identities: Annotated[int, typer.Option(min=4, max=1_000_000)] = 1600,
-    faces: Annotated[int, typer.Option(min=2, max=1000, help="Faces of each identity.")] = 4,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Paint a world of faces, train two encoders on part of it and write paired features of the rest."""
-    from training.synthesize import synthesize as run  # noqa: PLC0415 - torch is loaded when a command needs it
-
-    with view_progress(as_json) as view:
-        summary = run(out, identities=identities, faces_per_identity=faces, seed=seed, on_progress=view.stage_progress)
-    print_result(summary, as_json)
-
-
-@app.command()
-def fit(
-    pairs: Pairs,
-    source: Annotated[str | None, typer.Option(help="Feature space to translate from.")] = None,
-    target: Annotated[str | None, typer.Option(help="Feature space to translate into.")] = None,
-    method: Annotated[Method | None, typer.Option(help="Chosen by cross-validation otherwise.")] = None,
-    from_manifest: Annotated[Path | None, typer.Option(help="Make this manifest's training again.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints, weights and facts.")] = Path("fit"),
-    config: Annotated[Path | None, typer.Option(help="TOML; the method's shipped settings otherwise.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="0 otherwise.")] = None,
-    devices: Devices = 1,
-    precision: PrecisionOption = Precision.FULL,
-    as_json: Json = False,
-) -> None:
-    """Train one translator; run again to go on after an interruption.
-
-    With --method, on 60 % of the identities, and `r3an export --pairs` judges it on the others. Without, the method and
-    its settings are chosen by cross-validation, for a few thousand pairs at most and without images: the translator is
-    trained on all identities, and what quality to expect of it stands in OUT/expectation.json. With --from-manifest, in
-    as many threads as the manifest names; exit code 1 says that the weights are others though nothing else is.
-    """
-    from training.fit_command import FitRequest, run_fit  # noqa: PLC0415 - as above
-
-    hardware = Hardware(devices, precision)
-    request = FitRequest(pairs, out, source, target, method, config, seed, from_manifest, hardware)
-    with view_progress(as_json) as view:
-        result = run_fit(request, view)
-    if changed := result.get("changed_software"):
-        typer.echo(f"r3an: weights may differ from the manifest's: {changed}", err=True)
-    if not as_json and "expectation" in result:
-        print_expectation(result.pop("expectation"))
-    print_result(result, as_json)
-    if from_manifest is None:
-        return
-    if not as_json:
-        print_sameness(result["same_weights"])
-    if result["same_weights"] is False and not changed:
-        _fail("not the same weights, though software, threads and CPU are the manifest's", EXIT_OTHER_WEIGHTS)
-
-
-@app.command()
-def export(
-    fitted: Annotated[Path, typer.Option("--fit", help="Folder that `r3an fit` wrote.")],
-    pairs: Annotated[Path | None, typer.Option(help="Judge on this data's held-out identities first.")] = None,
-    repository: Annotated[Path, typer.Option(help="Triton's model repository.")] = Path("model_repository"),
-    as_json: Json = False,
-) -> None:
-    """Publish a fit as the next version of its translator."""
-    from training.publish import publish  # noqa: PLC0415 - as above
-
-    with view_progress(as_json):
-        version_dir = publish(fitted, pairs, repository)
-    print_result(
-        {"translator": version_dir.parent.name, "version": int(version_dir.name), "path": str(version_dir)}, as_json
-    )
-
-
-@app.command()
-def evaluate(
-    translator: Annotated[Path, typer.Option(help="A version's folder: <repository>/<translator>/<version>.")],
-    probes: Annotated[Path, typer.Option(help="Parquet with the source column, and the target's for comparison.")],
-    gallery: Annotated[Path, typer.Option(help="Parquet with the target column; identity -1 is a distractor.")],
-    as_json: Json = False,
-) -> None:
-    """Judge an exported translator: rank-1, TAR@FAR and FNIR@FPIR with 95 % intervals, as JSON."""
-    from training.evaluate import evaluate as run  # noqa: PLC0415 - as above
-
-    with view_progress(as_json):
-        result = run(translator, probes, gallery)
-    print_result(result, as_json)
-
-
-@app.command()
-def bakeoff(
-    pairs: Pairs,
-    source: Source,
-    target: Target,
-    out: Annotated[Path, typer.Option(help="Folder for runs, candidates and the report.")],
-    repository: Annotated[
-        Path | None, typer.Option(help="Model repository to promote the winner into; OUT/model_repository otherwise.")
-    ] = None,
-    methods: Methods = "r3an,fc,affine,procrustes",
-    config: Configs = None,
-    seed: Seed = 0,
-    devices: Devices = 1,
-    precision: PrecisionOption = Precision.FULL,
-    as_json: Json = False,
-) -> None:
-    """Train all methods on the same pairs, judge them on identities nobody trained on, promote the winner."""
-    from training.bakeoff import PROMOTED, run_bakeoff  # noqa: PLC0415 - as above
-    from training.config import load_configs  # noqa: PLC0415 - as above
-    from training.contest import Contest  # noqa: PLC0415 - as above
-
-    contest = Contest(pairs, source, target, load_configs(names_in(methods), config or [], seed=seed))
-    with view_progress(as_json) as view:
-        promoted, hardware = repository or out / PROMOTED, Hardware(devices, precision)
-        outcome = run_bakeoff(contest, out, promoted, view.stage, view.iterations, hardware)
-    summary = json.loads(outcome.summary.read_text(encoding="utf-8"))
-    places = {"promoted": str(outcome.promoted), "summary": str(outcome.summary), "report": str(outcome.report)}
-    if as_json:
-        print_result(summary | places, as_json)
-        return
-    print_bakeoff(summary)
-    print_result(places, as_json)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    if message:  # without a command typer shows its help and has nothing to add
-        typer.echo(f"r3an: {message}", err=True)
-    raise SystemExit(code)
-
-
-def main() -> None:
-    """Entry point: one line on standard error and exit code 2 for what cannot be used, 130 after Ctrl-C or SIGTERM."""
-    _set_allocator()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that a stopped container cleans up too
-    try:
-        # Not standalone: Ctrl-C and our own errors are told here, in one place.
-        code = app(standalone_mode=False)
-    except (TrainingError, TyperException) as error:
-        _fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error), EXIT_BAD_INPUT)
-    except OSError as error:  # a place that cannot be read or written
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), EXIT_BAD_INPUT)
-    except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
-    if code == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C while a command runs
-        _fail("interrupted; run the same command again to go on", EXIT_INTERRUPTED)
-    raise SystemExit(code or 0)
-
+EXIT_INTERRUPTED = 130
+INTERRUPTED = "interrupted; run the same command again to go on"
+STOPS = (signal.SIGINT, signal.SIGTERM)  # a stopped container cleans up as after Ctrl-C
 
 # glibc gives freed memory back at once and faults it in again at the next batch, which slows training two to three
 # times. The settings are read when a process starts, hence the second start.
@@ -189,9 +22,52 @@ ALLOCATOR = {
 }
 
 
+def main() -> None:
+    """Entry point: one line on standard error and exit code 2 for what cannot be used, 130 after Ctrl-C or SIGTERM."""
+    stops = [stop for stop in STOPS if signal.getsignal(stop) is not signal.SIG_IGN]
+    for stop in stops:  # first of all: an import that is interrupted prints where, or takes the stop for an error
+        signal.signal(stop, _end_at_once)
+    _set_allocator()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    import typer  # noqa: PLC0415 - see above
+    from typer.exceptions import TyperException  # noqa: PLC0415 - see above
+
+    from training.commands import app  # noqa: PLC0415 - see above
+
+    for stop in stops:
+        signal.signal(stop, signal.default_int_handler)
+    try:
+        # Not standalone: Ctrl-C and our own errors are told here, in one place.
+        code = app(standalone_mode=False)
+    except (TrainingError, TyperException) as error:
+        _fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error), EXIT_BAD_INPUT)
+    except OSError as error:  # a place that cannot be read or written
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C while a command runs
+        # Python ends itself by SIGINT, not with our code, if the stop met an `exec`, as imports use it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        _fail(INTERRUPTED, EXIT_INTERRUPTED)
+    raise SystemExit(code or 0)
+
+
+def _end_at_once(_: int, __: FrameType | None) -> None:
+    """End before there is anything to clean up."""
+    os.write(sys.stderr.fileno(), f"r3an: {INTERRUPTED}\n".encode())
+    os._exit(EXIT_INTERRUPTED)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    if message:  # without a command typer shows its help and has nothing to add
+        print(f"r3an: {message}", file=sys.stderr)  # noqa: T201 - a command's last word
+    raise SystemExit(code)
+
+
 def _set_allocator() -> None:
     if sys.platform != "linux" or "MALLOC_MMAP_THRESHOLD_" in os.environ:
         return
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # what comes before the second start can answer waits for it
     os.execve(sys.executable, sys.orig_argv, os.environ | ALLOCATOR)  # noqa: S606 - ourselves, as we were started
 
 

@@ -121,7 +121,6 @@ def fit_pairs(
     Raises:
         TrainingError: bad data, another training or fit in `out`, damaged seconds of earlier runs, or divergence.
     """
-    out.mkdir(parents=True, exist_ok=True)
     lesson = lesson or shipped_lesson(config, out / TEACHER)
     fit = Fit(pairs, rows, source, target, config, out / CHECKPOINT_FILE, on_iteration)
     is_iterative = not entry(config.method).closed_form
@@ -136,6 +135,7 @@ def fit_pairs(
         check_batches(hardware, config, len(rows))  # here, so that a refusal does not wait for a teacher
     is_begun = is_iterative and (out / CHECKPOINT_FILE).exists()
     before_s = (read_seconds(out / SECONDS_FILE) if is_begun else None) or 0.0
+    out.mkdir(parents=True, exist_ok=True)
     if lesson is not None:
         how = (lesson.folder, on_iteration, hardware, lesson.lesson)
         teacher, taught = fit_pairs(pairs, rows, source, target, lesson.settings, *how)

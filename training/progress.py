@@ -37,7 +37,7 @@ class View:
 
 @contextmanager
 def view_progress(as_json: bool) -> Iterator[View]:
-    """Show progress while the context is open; nothing with `as_json`."""
+    """Show progress while the context is open; nothing with `as_json`, or to nobody: a refusal is one line there."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -45,5 +45,6 @@ def view_progress(as_json: bool) -> Iterator[View]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=as_json) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=as_json or not console.is_terminal) as progress:
         yield View(progress)

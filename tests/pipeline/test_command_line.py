@@ -1,6 +1,7 @@
 """`r3an` as a person or a script uses it: exit codes, JSON, one-line errors, resumption."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -226,3 +227,47 @@ def test_a_stop_ends_with_130_leaves_no_features_and_the_same_command_goes_on(
     assert 0 < stopped_at < 400
     assert r3an(*arguments).returncode == 0
     assert (tmp_path / "out" / "translator.pt").exists()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_the_command_still_loads_ends_with_130_and_one_line(tmp_path: Path, stop: signal.Signals) -> None:
+    (tmp_path / "typer.py").write_text(f"import os\nos.kill(os.getpid(), {int(stop)})\n")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "training.cli", "fit", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "r3an: interrupted; run the same command again to go on\n"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_a_command_loads_torch_ends_with_130_and_one_line(tmp_path: Path, stop: signal.Signals) -> None:
+    """Met inside `exec`, which many imports use, it would have Python end itself by the signal."""
+    (tmp_path / "torch.py").write_text(f"exec('import os; os.kill(os.getpid(), {int(stop)})')\n")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "training.cli", "fit", "--pairs", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "r3an: interrupted; run the same command again to go on\n"
+
+
+def test_a_stop_that_comes_while_it_starts_again_for_its_allocator_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal\nif 'MALLOC_MMAP_THRESHOLD_' in os.environ: os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_MMAP_THRESHOLD_"}
+    environment["PYTHONPATH"] = str(tmp_path)
+    command = [sys.executable, "-m", "training.cli", "fit", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "r3an: interrupted; run the same command again to go on\n"
+
+
+@pytest.mark.parametrize("command", [["bakeoff", "--methods", "affine"], ["fit", "--method", "affine"], ["fit"]])
+def test_without_a_terminal_a_refusal_is_one_line_without_json_too(
+    bakeoff: Bakeoff, tmp_path: Path, command: list[str]
+) -> None:
+    few, out = tmp_path / "few.parquet", tmp_path / "out"
+    pq.write_table(pq.read_table(bakeoff.pairs).slice(0, 12), few)
+    sides = ["--pairs", str(few), "--source", SOURCE, "--target", TARGET, "--out", str(out)]
+    assert_refused(r3an(*command, *sides), str(few), "column identity: 3 identities")
+    assert not out.exists()

@@ -21,6 +21,7 @@ def fit_distilled(fit: Fit) -> Translator:
 
     Raises:
         ConfigError: the fit has no teacher.
+        DivergedError: it learns nothing.
     """
     if fit.teacher is None:
         raise ConfigError("distilled needs a teacher: name one in its configuration")

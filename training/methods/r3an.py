@@ -8,23 +8,22 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from contract.vectors import l2_normalize
 from training.algorithm1 import Batch, Optimizer, Players, Weights, fused_step, sequential_step
-from training.errors import DataError, DivergedError
+from training.errors import DataError
 from training.loop import Losses
 from training.methods.base import Batches, Fit, Rows, measure_target_mean, preparation, seeded
+from training.methods.convergence import converged
 from training.methods.gradient import Average, learning_rate, make_optimizer, set_learning_rate
 from training.methods.interpolation import Interpolations
 from training.methods.linear import fit_affine
 from training.models.discriminator import Discriminator
 from training.models.linear import Linear
 from training.models.r3an import R3AN, R3ANLinear
-from training.models.translator import Translator, translate
+from training.models.translator import Translator
 from training.pairs import IMAGE
 
 STATISTICS_ROWS_MAX = 4096
 STATISTICS_BATCH_ROWS = 64
-JUDGED_ITERATIONS_MIN = 100  # fewer are a trial, of which nothing is expected
 
 
 def fit_r3an(fit: Fit) -> Translator:
@@ -32,7 +31,7 @@ def fit_r3an(fit: Fit) -> Translator:
 
     Raises:
         DataError: the pairs carry no images.
-        DivergedError: after a whole training E(G(x)) is no nearer to its target than the mean target is.
+        DivergedError: E(G(x)) ends no nearer to its target than the mean target is.
     """
     return _fit(fit, R3AN)
 
@@ -48,10 +47,7 @@ def _fit(fit: Fit, network: type[R3AN | R3ANLinear]) -> Translator:
         raise DataError(str(fit.pairs.path), reason, column=IMAGE)
     learner = R3ANLearner(fit, network)
     fit.learn(learner)
-    translator = learner.translator()
-    if fit.config.iterations >= JUDGED_ITERATIONS_MIN and fit.config.regression_weight:
-        _check_convergence(translator, fit)
-    return translator
+    return converged(learner.translator(), fit)
 
 
 class R3ANLearner:
@@ -176,18 +172,6 @@ def _start(network: R3AN | R3ANLinear, fit: Fit) -> None:
     assert isinstance(linear, Linear)  # noqa: S101 - for the type checker
     network.linear.weight.copy_(linear.map.weight * scale)
     network.linear.bias.copy_(linear.map.bias * scale)
-
-
-def _check_convergence(translator: Translator, fit: Fit) -> None:
-    """Table 3 has an architecture (Arch7) that learns nothing. Raises DivergedError."""
-    rows = fit.rows[np.random.default_rng(fit.config.seed).permutation(len(fit.rows))[:STATISTICS_ROWS_MAX]]
-    targets, mean = fit.targets(rows), l2_normalize(measure_target_mean(fit)[None].astype(np.float32))
-    learned = float((translate(translator, fit.sources(rows)) * targets).sum(axis=1).mean())
-    if learned <= (known := float((mean * targets).sum(axis=1).mean())):
-        raise DivergedError(
-            f"{fit.config.method} did not converge: cosine to the target {learned:.3f} on average, "
-            f"the mean target's is {known:.3f}"
-        )
 
 
 def _lay_out(network: nn.Module, memory_format: torch.memory_format) -> None:

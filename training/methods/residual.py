@@ -10,6 +10,7 @@ from torch.optim import AdamW
 
 from training.losses import contrastive_loss, direction_loss
 from training.methods.base import Fit, chunks, seeded
+from training.methods.convergence import converged
 from training.methods.features import Examples, FeatureLearner
 from training.methods.linear import measure
 from training.models.linear import Moments, solve_ridge
@@ -22,7 +23,7 @@ SQUARE_WEIGHT = 0.1  # of the squared distance, which keeps the spread beside th
 
 
 def fit_residual(fit: Fit) -> Translator:
-    """Train the MLP on the pairs, with AdamW and the configured weight of the contrast."""
+    """Train the MLP on the pairs, with AdamW and the configured weight of the contrast. Raises as `learn_residual`."""
     with seeded(fit.config.seed):
         network = Residual(*fit.dims)
     moments = measure(fit, fit.rows)
@@ -32,7 +33,11 @@ def fit_residual(fit: Fit) -> Translator:
 
 
 def learn_residual(fit: Fit, network: Residual, moments: Moments, examples: Examples | None = None) -> Translator:
-    """Train the network from the ridge solution on, on the fit's own pairs unless there are other examples."""
+    """Train the network from the ridge solution on, on the fit's own pairs unless there are other examples.
+
+    Raises:
+        DivergedError: it learns nothing.
+    """
     _start_at_ridge(network, moments)
     config = fit.config
     groups: list[dict[str, Any]] = [
@@ -45,7 +50,7 @@ def learn_residual(fit: Fit, network: Residual, moments: Moments, examples: Exam
     )
     learner = FeatureLearner(fit, network, optimizer, loss, examples)
     fit.learn(learner)
-    return learner.translator()
+    return converged(learner.translator(), fit)
 
 
 def _spread(moments: Moments) -> float:

@@ -1,11 +1,12 @@
 """A run's folder: held by one run at a time, and free of the features of runs that were killed."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
 
 from training.errors import ConfigError
-from training.workspace import workspace, write_atomically
+from training.workspace import LOCK_FILE, workspace, write_atomically
 
 
 def test_the_copy_of_the_data_is_gone_after_the_run_however_it_ends(tmp_path: Path) -> None:
@@ -37,6 +38,50 @@ def test_a_second_run_in_the_folder_is_refused_until_the_first_ends(tmp_path: Pa
         assert copy.exists()
     with workspace(tmp_path):
         pass
+
+
+def refuse(out: Path, leaves: str | None = None) -> None:
+    with pytest.raises(KeyboardInterrupt), workspace(out):
+        stop(out / leaves if leaves else None)
+
+
+def stop(leaves: Path | None) -> None:
+    if leaves is not None:
+        leaves.write_bytes(b"kept")
+    raise KeyboardInterrupt
+
+
+def test_a_refused_run_leaves_nothing_of_what_it_made(tmp_path: Path) -> None:
+    refuse(tmp_path / "new" / "out")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "empty").mkdir()
+    refuse(tmp_path / "empty")
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_run_that_fails_keeps_what_lies_in_its_folder(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    refuse(out, leaves="checkpoint.pt")
+    assert (out / "checkpoint.pt").exists()
+    refuse(out)
+    assert {path.name for path in out.iterdir()} == {"checkpoint.pt", LOCK_FILE}
+
+
+def test_a_lock_that_a_refused_run_took_away_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening the file and locking it, as another run's refusal would."""
+    removed: list[Path] = []
+
+    def lock(descriptor: int, operation: int) -> None:
+        if not removed:
+            removed.append(tmp_path / LOCK_FILE)
+            removed[0].unlink()
+        flock(descriptor, operation)
+
+    flock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with workspace(tmp_path), pytest.raises(ConfigError, match="another run"), workspace(tmp_path):
+        pass
+    assert removed
 
 
 @pytest.mark.parametrize("content", ["ä\n", b"\x89PNG\r\n"])
