@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import pyarrow as pa
-import ray
 import typer
 
 from service.bulk.names import FEATURE
@@ -34,9 +33,16 @@ class Translate:
         """Translate one batch."""
         return translate_part(batch, self._translator, self._feature, self._into)
 
+    def close(self) -> None:
+        """End the translator. Ray needs it not: an actor ends with its process."""
+        self._translator.close()
+
 
 def main(
-    source_path: Annotated[Path, typer.Argument(metavar="IN", help="Folder of Parquet files.")],
+    source_path: Annotated[
+        Path,
+        typer.Argument(metavar="IN", help="Folder of Parquet files of one space; of an export, one of its folders."),
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
     source: Annotated[str, typer.Option(help="Feature space of the input.")],
     target: Annotated[str, typer.Option(help="Feature space of the output.")],
@@ -46,6 +52,8 @@ def main(
     actors: Annotated[int, typer.Option(min=0, help="Translators at once; 0: one for each CPU but one.")] = 0,
 ) -> None:
     """Translate a folder of Parquet files on all nodes of a Ray cluster, or on this machine."""
+    import ray  # noqa: PLC0415 - no dependency of ours; without it the function can still be compared with the command
+
     version_folder = find_version(model_repository.resolve(), source, target)  # verified before any actor starts
     ray.init()
     dataset = ray.data.read_parquet(str(source_path.resolve()))
