@@ -1,4 +1,4 @@
-"""/galleries/{gallery}/originals: the one way by which features leave a gallery, for exports."""
+"""/galleries/{gallery}/originals: the one route that hands out features, for exports."""
 
 import base64
 from collections.abc import Sequence
