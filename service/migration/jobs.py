@@ -1,7 +1,8 @@
 """The use cases of a migration: plan, begin, cut over, roll back, complete, cancel, resume.
 
 The gallery's copies are the truth and the record follows them: each step changes the store once, then settles the
-record by what the store shows. A crash between the two is set right by whoever looks next.
+record by what the store shows. A crash between the two is set right by whoever looks next. Copies are named by their
+keys, so that who was held up touches none that has begun since.
 """
 
 import secrets
@@ -21,7 +22,7 @@ from service.migration.records import Records
 
 ID_BYTES: Final = 12
 TRIES_MAX: Final = 16  # of a change, each lost to somebody who was faster
-CANCELLABLE: Final = frozenset({State.BEGINNING, State.BACKFILLING, State.READY, State.FAILED})
+CANCELLABLE: Final = frozenset({State.BACKFILLING, State.READY, State.FAILED})
 
 
 class Migrations:
@@ -60,12 +61,14 @@ class Migrations:
 
     async def begin(self, gallery: str, target_model: str, deadline: Deadline) -> Migration:
         """Plan a migration, keep its record, then add the copy. Raises as `plan`, and GalleryLimitError."""
+        info = await self._store.info(gallery)
         plan = await self.plan(gallery, target_model, deadline)
         now = datetime.now(UTC)
         migration = Migration(
             id=secrets.token_hex(ID_BYTES),
             gallery=gallery,
-            source=(await self._store.info(gallery)).space,
+            source=info.space,
+            source_copy=info.copies[0].key,
             target=self._catalog.current.space(target_model),
             state=State.BEGINNING,
             created_at=now,
@@ -99,7 +102,7 @@ class Migrations:
             CopyIncompleteError: a face is missing in it.
         """
         migration = await self._at(migration_id, {State.BACKFILLING, State.READY}, "cut over")
-        await self._store.serve(migration.gallery, migration.target)
+        await self._store.serve(migration.gallery, migration.target, key=migration.target_copy)
         return await self._settle(migration)
 
     async def roll_back(self, migration_id: str) -> Migration:
@@ -110,19 +113,19 @@ class Migrations:
             CopyIncompleteError: a face enrolled since the cut-over is missing in it.
         """
         migration = await self._at(migration_id, {State.SERVING}, "rolled back")
-        await self._store.serve(migration.gallery, migration.source)
+        await self._store.serve(migration.gallery, migration.source, key=migration.source_copy)
         return await self._settle(migration)
 
     async def complete(self, migration_id: str) -> Migration:
         """Drop the old copy for good; originals stay. Raises UnknownMigrationError, MigrationStateError."""
         migration = await self._at(migration_id, {State.SERVING}, "completed")
-        await self._store.drop_copy(migration.gallery, migration.source)
+        await self._store.drop_copy(migration.gallery, migration.source, key=migration.source_copy)
         return await self._settle(migration)
 
     async def cancel(self, migration_id: str) -> Migration:
         """Drop the new copy before it serves. Raises UnknownMigrationError, MigrationStateError."""
         migration = await self._at(migration_id, CANCELLABLE, "cancelled")
-        await self._store.drop_copy(migration.gallery, migration.target)
+        await self._store.drop_copy(migration.gallery, migration.target, key=migration.target_copy)
         return await self._settle(migration)
 
     async def resume(self, migration_id: str) -> Migration:
@@ -154,28 +157,35 @@ class Migrations:
         for _ in range(TRIES_MAX):
             if migration.is_finished:
                 return migration
-            info = await self.info(migration)
-            if migration.state is State.BEGINNING and info is not None and info.space == migration.source:
-                info = await self._add_copy(migration, info)
-            state, reason = settled(migration, info)
-            if state is migration.state:
+            if migration.state is State.BEGINNING:
+                await self._add_copy(migration)
+            after = settled(migration, await self.info(migration))
+            if after != migration:
+                migration = await self._records.move(migration, after) or await self._records.get(migration.id)
+            elif migration.state is not State.BEGINNING:
                 return migration
-            moved = await self._records.move(migration, state, reason)
-            migration = moved or await self._records.get(migration.id)
+            else:  # the place was taken, or the migration has ended meanwhile
+                migration = await self._records.get(migration.id)
         raise MigrationStateError("the migration is being changed by others")
 
-    async def _add_copy(self, migration: Migration, info: GalleryInfo) -> GalleryInfo | None:
-        """Only the gallery's one record may add copies, so another copy was left by a crash and belongs to nobody."""
-        for copy in info.copies[1:]:
-            if copy.space != migration.target:
-                await self._store.drop_copy(migration.gallery, copy.space)
-        with suppress(CopyExistsError):
+    async def _add_copy(self, migration: Migration) -> None:
+        """Only the gallery's one record may add copies, so another copy was left by a crash and belongs to nobody.
+
+        What is added once the migration has ended meanwhile is such a copy, for the next one to take over or drop.
+        """
+        info = await self.info(migration)
+        # Read again: what was seen before the migration ended is no copy of a later one.
+        if info is None or await self._records.get(migration.id) != migration:
+            return
+        with suppress(CopyExistsError, UnknownGalleryError):
+            for copy in info.copies[1:]:
+                if copy.space != migration.target:
+                    await self._store.drop_copy(migration.gallery, copy.space, key=copy.key)
             await self._store.add_copy(migration.gallery, migration.target)
-        return await self.info(migration)
 
     async def _change(self, migration: Migration, before: State, after: State, reason: str | None) -> None:
         """Move a migration from one state to another, unless it has left the first."""
         for _ in range(TRIES_MAX):
             current = await self._records.get(migration.id)
-            if current.state is not before or await self._records.move(current, after, reason):
+            if current.state is not before or await self._records.move(current, current.at(after, reason)):
                 return

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -73,12 +73,17 @@ class Plan(_Facts):
 
 
 class Migration(_Facts):
-    """A gallery on its way from one feature space to another. `reason` says why it failed or ended by itself."""
+    """A gallery on its way from one feature space to another. `reason` says why it failed or ended by itself.
+
+    The keys of its copies tell them from any later ones; that of the new copy is known once it has begun.
+    """
 
     id: Name
     gallery: Name
     source: FeatureSpace
+    source_copy: str
     target: FeatureSpace
+    target_copy: str | None = None
     state: State
     reason: str | None = None
     created_at: datetime
@@ -90,29 +95,36 @@ class Migration(_Facts):
         """Whether nothing can be done with it any more."""
         return self.state in {State.COMPLETED, State.CANCELLED}
 
+    def begun(self, target_copy: str) -> Self:
+        """The migration once its new copy is there."""
+        return self.model_copy(update={"state": State.BACKFILLING, "target_copy": target_copy})
 
-def settled(migration: Migration, info: GalleryInfo | None) -> tuple[State, str | None]:
-    """State and reason as the gallery's copies show them; None: the gallery is gone.
+    def at(self, state: State, reason: str | None = None) -> Self:
+        """The migration in another state."""
+        return self.model_copy(update={"state": state, "reason": reason})
+
+
+def settled(migration: Migration, info: GalleryInfo | None) -> Migration:
+    """The migration as its gallery's copies show it; None: the gallery is gone.
 
     The store changes copies in one step each, and a record follows: whoever dies between the two leaves a record that
     this sets right.
     """
-    if info is None:
-        return State.CANCELLED, GALLERY_DELETED
+    keys = set[str | None]() if info is None else {copy.key for copy in info.copies}
+    if info is None or keys.isdisjoint({migration.source_copy, migration.target_copy}):
+        return migration.at(State.CANCELLED, GALLERY_DELETED)  # there may be another one of its name
     if migration.state is State.BEGINNING:
-        return _begun(migration, info), None
-    faces = {copy.space: copy.faces for copy in info.copies}
-    if not {migration.source, migration.target} <= faces.keys():
-        return (State.COMPLETED if migration.target in faces else State.CANCELLED), migration.reason
-    if info.space == migration.target:
-        return State.SERVING, None
+        return _begun(migration, info)
+    target = next((copy for copy in info.copies if copy.key == migration.target_copy), None)
+    if target is None or migration.source_copy not in keys:
+        return migration.at(State.CANCELLED, migration.reason) if target is None else migration.at(State.COMPLETED)
+    if info.copies[0] is target:
+        return migration.at(State.SERVING)
     if migration.state is State.FAILED:
-        return State.FAILED, migration.reason
-    return (State.READY if faces[migration.target] >= info.faces else State.BACKFILLING), None
+        return migration
+    return migration.at(State.READY if target.faces >= info.faces else State.BACKFILLING)
 
 
-def _begun(migration: Migration, info: GalleryInfo) -> State:
-    if info.space != migration.source:  # another gallery of this name
-        return State.CANCELLED
-    has_copy = any(copy.space == migration.target for copy in info.copies)
-    return State.BACKFILLING if has_copy else State.BEGINNING
+def _begun(migration: Migration, info: GalleryInfo) -> Migration:
+    copy = next((copy for copy in info.copies if copy.space == migration.target), None)
+    return migration if copy is None else migration.begun(copy.key)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from service.errors import GalleryLimitError, UnknownMigrationError
 from service.galleries.base import GalleryStore
-from service.migration.record import Migration, State
+from service.migration.record import Migration
 
 logger = logging.getLogger(__name__)
 
@@ -49,21 +49,21 @@ class Records:
         """Keep a new one; False if its gallery has one under way."""
         return await self._store.note(ACTIVE + migration.gallery, migration.model_dump_json(), None)
 
-    async def move(self, migration: Migration, state: State, reason: str | None) -> Migration | None:
-        """The migration in another state; None if it has changed since it was read."""
-        key = ACTIVE + migration.gallery
+    async def move(self, before: Migration, after: Migration) -> Migration | None:
+        """Keep a migration as it is after a change, and when that was; None if it has changed since it was read."""
+        key = ACTIVE + before.gallery
         text = await self._store.noted(key)
-        if text is None or _parse(text) != migration:
+        if text is None or _parse(text) != before:
             return None
-        moved = migration.model_copy(update={"state": state, "reason": reason, "changed_at": datetime.now(UTC)})
+        moved = after.model_copy(update={"changed_at": datetime.now(UTC)})
         if not moved.is_finished:
             return moved if await self._store.note(key, moved.model_dump_json(), text) else None
         # Kept before it ends: cut short here, it ends once more, and what is kept stays as it is.
         await self._forget_oldest()
         try:
-            await self._store.note(KEPT + migration.id, moved.model_dump_json(), None)
+            await self._store.note(KEPT + moved.id, moved.model_dump_json(), None)
         except GalleryLimitError:  # what cannot be remembered must end all the same
-            logger.warning("migration %s ends without a record: there are too many notes", migration.id)
+            logger.warning("migration %s ends without a record: there are too many notes", moved.id)
         await self._store.note(key, None, text)
         return moved
 

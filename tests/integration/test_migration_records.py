@@ -54,7 +54,8 @@ def test_a_record_whose_copy_was_not_added_yet_goes_on(world: World, undisturbed
         async with world.store() as store:
             await store.create(GALLERY, OLD)
             await enrol(store, FACES)
-            left = migration(gallery=GALLERY, state=State.BEGINNING)
+            (serving,) = (await store.info(GALLERY)).copies
+            left = migration(gallery=GALLERY, state=State.BEGINNING, source_copy=serving.key, target_copy=None)
             assert await Records(store).add(left)  # and then the process died
         async with world.processes() as (one,), one.working():
             await one.wait_for(left.id, State.READY)
@@ -136,7 +137,7 @@ def test_the_latest_finished_migrations_are_kept_and_the_others_forgotten_with_t
                 one = migration(number)
                 assert await records.add(one)
                 await store.tally(counts_key(one.id), {"searches": 1})
-                assert await records.move(one, State.CANCELLED, None)
+                assert await records.move(one, one.at(State.CANCELLED))
             kept = await records.all()
             assert [one.id for one in kept] == [f"m{number}" for number in range(KEPT_MAX + 4, 4, -1)]
             assert await records.active() == []
@@ -154,8 +155,8 @@ def test_a_record_that_changed_meanwhile_is_not_overwritten(world: World) -> Non
             records, one = Records(store), migration()
             assert await records.add(one)
             assert not await records.add(one)
-            assert await records.move(one, State.READY, None)
-            assert await records.move(one, State.FAILED, "late") is None
+            assert await records.move(one, one.at(State.READY))
+            assert await records.move(one, one.at(State.FAILED, "late")) is None
             assert (await records.get(one.id)).state is State.READY
 
     run(scenario)

@@ -22,7 +22,9 @@ def migration(number: int = 0, **changes: object) -> Migration:
         "id": f"m{number}",
         "gallery": f"gallery-{number}",
         "source": OLD,
+        "source_copy": OLD.id,
         "target": NEW,
+        "target_copy": NEW.id,
         "state": State.BACKFILLING,
         "created_at": when,
         "changed_at": when,
@@ -32,5 +34,6 @@ def migration(number: int = 0, **changes: object) -> Migration:
 
 
 def gallery(faces: int, *copies: tuple[FeatureSpace, int]) -> GalleryInfo:
-    """A gallery with these copies, the serving one first."""
-    return GalleryInfo("gallery-0", copies[0][0], faces, faces, tuple(Copy(*copy) for copy in copies))
+    """A gallery with these copies, the serving one first; their spaces are their keys."""
+    held = tuple(Copy(space, number, key=space.id) for space, number in copies)
+    return GalleryInfo("gallery-0", copies[0][0], faces, faces, held)

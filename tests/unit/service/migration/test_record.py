@@ -12,10 +12,6 @@ CUT_OVER = gallery(9, (NEW, 9), (OLD, 9))
 ONLY_OLD = gallery(9, (OLD, 9))
 ONLY_NEW = gallery(9, (NEW, 9))
 SHOWN = [
-    (State.BEGINNING, ONLY_OLD, State.BEGINNING),
-    (State.BEGINNING, BOTH, State.BACKFILLING),
-    (State.BEGINNING, FULL, State.BACKFILLING),
-    (State.BEGINNING, gallery(9, (THIRD, 9)), State.CANCELLED),
     (State.BACKFILLING, BOTH, State.BACKFILLING),
     (State.BACKFILLING, FULL, State.READY),
     (State.BACKFILLING, gallery(0, (OLD, 0), (NEW, 0)), State.READY),
@@ -25,7 +21,6 @@ SHOWN = [
     (State.READY, FULL, State.READY),
     (State.READY, CUT_OVER, State.SERVING),
     (State.READY, ONLY_OLD, State.CANCELLED),
-    (State.READY, gallery(9, (THIRD, 9)), State.CANCELLED),
     (State.SERVING, CUT_OVER, State.SERVING),
     (State.SERVING, FULL, State.READY),
     (State.SERVING, ONLY_NEW, State.COMPLETED),
@@ -33,22 +28,42 @@ SHOWN = [
     (State.FAILED, FULL, State.FAILED),
     (State.FAILED, ONLY_OLD, State.CANCELLED),
 ]
+UNDER_WAY = [State.BACKFILLING, State.READY, State.SERVING, State.FAILED]
 
 
 @pytest.mark.parametrize(("state", "info", "expected"), SHOWN)
 def test_the_copies_say_where_a_migration_is(state: State, info: GalleryInfo, expected: State) -> None:
-    assert settled(migration(state=state), info) == (expected, None)
+    assert settled(migration(state=state), info) == migration(state=expected)
 
 
-@pytest.mark.parametrize("state", [State.BEGINNING, State.BACKFILLING, State.READY, State.SERVING, State.FAILED])
-def test_with_its_gallery_a_migration_ends(state: State) -> None:
-    assert settled(migration(state=state), None) == (State.CANCELLED, GALLERY_DELETED)
+@pytest.mark.parametrize("info", [BOTH, FULL])
+def test_a_migration_has_begun_once_its_copy_is_there(info: GalleryInfo) -> None:
+    beginning = migration(state=State.BEGINNING, target_copy=None)
+    assert settled(beginning, ONLY_OLD) == beginning
+    assert settled(beginning, gallery(9, (OLD, 9), (THIRD, 4))) == beginning
+    assert settled(beginning, info) == migration(state=State.BACKFILLING, target_copy=NEW.id)
+
+
+@pytest.mark.parametrize("state", UNDER_WAY)
+@pytest.mark.parametrize("info", [None, gallery(9, (THIRD, 9))])
+def test_with_its_gallery_a_migration_ends(state: State, info: GalleryInfo | None) -> None:
+    under_way, beginning = migration(state=state), migration(state=State.BEGINNING, target_copy=None)
+    for one in (under_way, beginning):
+        assert settled(one, info) == one.at(State.CANCELLED, GALLERY_DELETED)
+
+
+@pytest.mark.parametrize("state", UNDER_WAY)
+@pytest.mark.parametrize("info", [ONLY_OLD, ONLY_NEW, FULL, CUT_OVER])
+def test_another_gallery_of_the_name_is_not_the_migrations(state: State, info: GalleryInfo) -> None:
+    of_another = migration(state=state, source_copy="gone", target_copy="gone-too")
+    ended = settled(of_another, info)
+    assert (ended.state, ended.reason) == (State.CANCELLED, GALLERY_DELETED)
 
 
 def test_a_failure_keeps_its_reason_until_it_is_resumed() -> None:
     failed = migration(state=State.FAILED, reason="no-route")
-    assert settled(failed, BOTH) == (State.FAILED, "no-route")
-    assert settled(failed, ONLY_OLD) == (State.CANCELLED, "no-route")
+    assert settled(failed, BOTH) == failed
+    assert settled(failed, ONLY_OLD) == failed.at(State.CANCELLED, "no-route")
 
 
 def test_a_record_is_the_same_after_it_was_kept() -> None:
