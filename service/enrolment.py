@@ -133,11 +133,7 @@ class Enrolment:
     ) -> tuple[Duplicate, ...]:
         if policy.on_duplicate is OnDuplicate.ALLOW:
             return ()
-        async with asking_store(deadline):
-            origins = await self._galleries.origins(gallery.name)
-        if serving.translator is not None:  # the rows are compared with one another too, and are translated
-            origins = {serving.translator.source.id: len(faces), **origins}
-        calibration = self._entry.calibration(serving.translator, gallery.space, origins)
+        calibration = await self._entry.calibration(serving.translator, gallery.copies[0], with_themselves=True)
         least = least_similarity(policy.threshold, calibration, 0)
         if least is None:
             raise ValueError("a policy that does not allow duplicates has a threshold")
@@ -157,7 +153,7 @@ def _rendition(space: FeatureSpace, brought: Brought) -> Rendition | None:
     """What was translated; None for what came in the space."""
     if (manifest := brought.translator) is None:
         return None
-    return Rendition(space, brought.features, f"{manifest.id}@{manifest.version}", brought.confidence)
+    return Rendition(space, brought.features, manifest.name, brought.confidence)
 
 
 def _inference_s(brought: Iterable[Brought]) -> float | None:

@@ -1,7 +1,7 @@
 """The way into a gallery: raw features of any model, brought to unit length in one of its spaces."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,16 @@ from contract.manifest import TranslatorManifest
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, check_features, l2_normalize
 from service.bounds import Deadline
+from service.calibrations import (
+    NATIVE,
+    Maker,
+    makers_of,
+    native_calibration,
+    strictest_of,
+    translated_calibration,
+)
 from service.errors import DeadlineExceededError, GallerySpaceMismatchError, InvalidFeatureError, NoRouteError
+from service.galleries.values import Copy
 from service.live_catalog import LiveCatalog
 from service.translation import Translation
 
@@ -67,19 +76,23 @@ class Entry:
         _check_target(translated.manifest, space)
         return Brought(translated.features, translated.manifest, translated.confidence, translated.inference_s)
 
-    def calibration(
-        self, translator: TranslatorManifest | None, space: FeatureSpace, origins: Mapping[str, int]
+    async def calibration(
+        self, translator: TranslatorManifest | None, copy: Copy, *, with_themselves: bool = False
     ) -> Calibration | None:
-        """What similarities of probes to a copy's faces mean; None where nobody has measured it.
+        """What similarities of probes to any of a copy's faces mean, and with one another if so asked.
 
-        What was measured is of native faces: a translator's probes, or native ones as any translator into it measured.
+        `translator` made the probes; None: they are native. The answer never understates a rate, and is None where
+        somebody's rate is unknown.
         """
-        if any(origin != space.id for origin in origins):
-            return None
-        if translator is not None:
-            return translator.calibration
-        into_space = (m for m in self._catalog.current.translators.values() if m.target == space)
-        return next((m.target_calibration for m in into_space if m.target_calibration is not None), None)
+        makers = makers_of(copy)
+        if with_themselves:
+            makers.add(NATIVE if translator is None else translator.name)
+        return strictest_of([await self._between(translator, maker, copy) for maker in makers or {NATIVE}])
+
+    async def _between(self, probes: TranslatorManifest | None, maker: Maker, copy: Copy) -> Calibration | None:
+        if maker is not NATIVE:
+            return translated_calibration(self._catalog.current, probes, await self._catalog.find(maker))
+        return native_calibration(self._catalog.current, copy) if probes is None else probes.calibration
 
 
 def unit_length(features: Features, dim: int) -> Features:

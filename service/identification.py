@@ -102,9 +102,7 @@ class Identification:
         self, source_model: str, gallery: GalleryInfo, features: Features, query: Query, deadline: Deadline
     ) -> Identified:
         brought = await self._entry.bring(source_model, gallery.space, features, deadline)
-        async with asking_store(deadline):
-            origins = await self._galleries.origins(gallery.name)
-        calibration = self._entry.calibration(brought.translator, gallery.space, origins)
+        calibration = await self._entry.calibration(brought.translator, gallery.copies[0])
         check_threshold(query.threshold, calibration)
         started = time.monotonic()
         found = await self._ask(gallery, brought.features, query, deadline)

@@ -41,7 +41,28 @@ class LiveCatalog:
         self._reader = ManifestReader()
         self._seen: dict[str, tuple[Candidate, ...]] | None = None
         self._unproven: set[str] = set()  # translators whose version the engine could not take yet
+        self._earlier: dict[Candidate, TranslatorManifest | None] = {}  # that were asked for; None: not verified
         self._retired: list[tuple[float, TranslatorManifest]] = []
+
+    async def find(self, name: str) -> TranslatorManifest | None:
+        """A version by its id@version if it serves or lies verified in the repository, for what its manifest says."""
+        translator, _, version = name.rpartition("@")
+        serving = self.current.translators.get(translator)
+        if serving is not None and serving.name == name:
+            return serving
+        found = (self._seen or {}).get(translator, ())
+        candidate = next((candidate for candidate in found if str(candidate.version) == version), None)
+        if candidate is None:
+            return None
+        if candidate not in self._earlier:
+            self._earlier[candidate] = await asyncio.to_thread(self._read, candidate)
+        return self._earlier[candidate]
+
+    def _read(self, candidate: Candidate) -> TranslatorManifest | None:
+        try:
+            return self._reader.read(candidate)
+        except ManifestError:
+            return None
 
     async def reload(self) -> None:
         """Look at the repository and the engine once, and serve what changed.
@@ -74,7 +95,9 @@ class LiveCatalog:
         chosen = await asyncio.gather(*(choose(name, candidates) for name, candidates in found.items()))
         served = [manifest for manifest in chosen if manifest is not None]
         refusals.sort(key=lambda refusal: (refusal.translator, -refusal.version))
-        self._reader.forget_all_but(candidate for candidates in found.values() for candidate in candidates)
+        candidates = {candidate for candidates in found.values() for candidate in candidates}
+        self._reader.forget_all_but(candidates)
+        self._earlier = {candidate: read for candidate, read in self._earlier.items() if candidate in candidates}
         try:
             catalog = Catalog.of(served, refusals)
         except CatalogError:

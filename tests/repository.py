@@ -52,6 +52,8 @@ def write_translator(
         ),
         calibration=calibration,
         target_calibration=calibration,
+        native_to_translated=calibration,
+        translated_to_translated=calibration,
     )
     module = RandomLinear(source.dim, target.dim, seed) if module is None else module
     return export_translator(module, facts, repository, version=version)

@@ -1,4 +1,4 @@
-"""The scripts over a gallery's copies. Only the second copy has faces missing: the serving one is complete.
+"""The scripts over a gallery's copies. Mostly only the second copy has faces missing.
 
 `leases` is a sorted set of face ids by the time, on Redis' clock in ms, at which their lease ends: a face is leased
 again only after that, so this time says which claim holds it. `cursor` is the last face that claims have walked past.
@@ -38,6 +38,10 @@ DROP_COPY = f"""{OPENING}{_FRESH_SECOND}{_COPY_WITH_KEY}
 if not copy then return 0 end
 if copy == copies[1] then return redis.error_reply('COPYSERVES') end
 redis.call('HDEL', gallery, 'second', 'held:' .. copy.space, 'approximation:' .. copy.space)
+local made = 'made:' .. copy.space .. ' '
+for _, field in ipairs(redis.call('HKEYS', gallery)) do
+  if string.sub(field, 1, #made) == made then redis.call('HDEL', gallery, field) end
+end
 forget_claims()
 redis.call('HSET', gallery, 'dropped:' .. copy.space, copy.number .. ' ')
 return 1
@@ -66,10 +70,11 @@ redis.call('HSET', gallery, field, number .. ' ' .. face_ids[#face_ids])
 return 1
 """
 
-# ARGV as DROP_COPY's. Returns whether anything changed.
+# ARGV as DROP_COPY's, and 4 whether it has to be complete, 0 or 1. Returns whether anything changed.
 SERVE = f"""{OPENING}{_FRESH_SECOND}{_COPY_WITH_KEY}
 if copy and copy == copies[1] then return 0 end
-if not copy or counted('held:' .. copy.space) ~= counted('faces') then return redis.error_reply('COPYINCOMPLETE') end
+local is_complete = copy and counted('held:' .. copy.space) == counted('faces')
+if not copy or (ARGV[4] == '1' and not is_complete) then return redis.error_reply('COPYINCOMPLETE') end
 redis.call('HSET', gallery, 'serving', copy.text, 'second', copies[1].text)
 forget_claims()
 return 1
@@ -155,7 +160,10 @@ for i = 6, #ARGV, 5 do
       redis.call('HSET', face, 'feature:' .. space, original)
     else
       local fields = {{'feature:' .. space, ARGV[i + 2]}}
-      if ARGV[i + 3] ~= '' then fields[3], fields[4] = 'translator:' .. space, ARGV[i + 3] end
+      if ARGV[i + 3] ~= '' then
+        fields[3], fields[4] = 'translator:' .. space, ARGV[i + 3]
+        count('made:' .. space .. ' ' .. ARGV[i + 3], 1)
+      end
       if ARGV[i + 4] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'confidence:' .. space, ARGV[i + 4] end
       redis.call('HSET', face, unpack(fields))
     end
@@ -163,6 +171,7 @@ for i = 6, #ARGV, 5 do
   end
   if redis.call('ZSCORE', leases, face_id) == ARGV[5] then redis.call('ZREM', leases, face_id) end
 end
-if written > 0 then redis.call('HINCRBY', gallery, 'held:' .. space, written) end
+if written > 0 then count('held:' .. space, written) end
+write_counts()
 return written
 """

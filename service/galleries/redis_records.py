@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from functools import lru_cache
 from typing import Self
 
@@ -35,12 +35,13 @@ Texts = Sequence[bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class HeldCopy:
-    """One copy; `number` is new with every copy begun, `faces` how many it holds."""
+    """One copy; `number` is new with every copy begun, `faces` how many it holds, `translators` made some of them."""
 
     number: int
     space: FeatureSpace
     faces: int
     approximation: Approximation | None = None
+    translators: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class GalleryRecord:
     @classmethod
     def read(cls, name: str, fields: Mapping[bytes, bytes]) -> Self:
         """The record as it was stored."""
-        values = {field.decode(): value.decode() for field, value in fields.items()}
+        values = {name.decode(): value.decode() for name, value in fields.items()}
         copies = [values[role].split(" ") for role in ("serving", "second") if role in values]
         return cls(
             name,
@@ -73,6 +74,7 @@ class GalleryRecord:
                     FeatureSpace(id=space, dim=int(dim)),
                     int(values.get(f"held:{space}", 0)),
                     _approximation(values.get(f"approximation:{space}")),
+                    {translator: int(count) for translator, count in _with_prefix(values, f"made:{space} ")},
                 )
                 for number, dim, space in copies
             ),
@@ -86,7 +88,7 @@ class GalleryRecord:
     def info(self) -> GalleryInfo:
         """The gallery as the store describes it."""
         copies = tuple(
-            Copy(copy.space, copy.faces, copy.approximation, key=f"{self.incarnation}:{copy.number}")
+            Copy(copy.space, copy.faces, copy.approximation, copy.translators, f"{self.incarnation}:{copy.number}")
             for copy in self.copies
         )
         return GalleryInfo(self.name, self.copies[0].space, self.faces, self.subjects, copies)

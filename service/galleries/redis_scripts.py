@@ -1,7 +1,8 @@
 """What must happen in Redis at once, as Lua: each script runs alone and reaches the append-only file whole or not.
 
 KEYS[1] is the gallery, a hash: `incarnation`; `serving` and `second`, its copies, each as "number dim space";
-`revision`, the last one given; how many `faces` and `subjects` there are, `held:<space>` and `origin:<space>`;
+`revision`, the last one given; how many `faces` and `subjects` there are, `held:<space>` and `origin:<space>`, and of
+the held ones `made:<space> <translator>`;
 `dropped:<space>` for copies whose features still lie in the faces; `approximation:<space>`, what was measured of one.
 All other keys begin with it and have its hash tag, so that they lie on its server. Whatever deletes does so first: a
 full Redis refuses a script that begins by adding.
@@ -58,7 +59,9 @@ end
 local function uncount(face) -- a face that is to be deleted or made anew
   count('origin:' .. redis.call('HGET', face, 'origin'), -1)
   for _, copy in ipairs(copies) do
-    if redis.call('HEXISTS', face, 'feature:' .. copy.space) == 1 then count('held:' .. copy.space, -1) end
+    local feature, translator = unpack(redis.call('HMGET', face, 'feature:' .. copy.space, 'translator:' .. copy.space))
+    if feature then count('held:' .. copy.space, -1) end
+    if feature and translator then count('made:' .. copy.space .. ' ' .. translator, -1) end
   end
 end
 """
@@ -93,6 +96,7 @@ local function hold(fields, space, feature, translator, confidence)
   fields[#fields + 1], fields[#fields + 2] = 'feature:' .. space, feature
   if translator and translator ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'translator:' .. space, translator
+    count('made:' .. space .. ' ' .. translator, 1)
   end
   if confidence and confidence ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'confidence:' .. space, confidence

@@ -1,5 +1,7 @@
 """What every gallery store promises of copies, asked of each."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from service.galleries.values import Copy, Face, HeldRendition, Rendition
 from tests.integration.gallery_copies import (
     LONG_MS,
     THIRD_SPACE,
+    TRANSLATOR,
     complete,
     copies,
     enrolled,
@@ -68,7 +71,7 @@ async def test_a_copy_serves_once_it_is_complete_and_back_again(stores: Stores) 
             await store.serve("staff", serving)
             info = await store.info("staff")
             assert info.space == serving
-            assert info.copies == (Copy(serving, 60), Copy(other, 60))
+            assert {copy.space: copy.faces for copy in info.copies} == {serving: 60, other: 60}
         with pytest.raises(CopiesChangedError):
             await store.upsert("staff", faces[:1], Rendition(SPACE, features[:1]))
         await store.upsert("staff", [Face("new", "new")], Rendition(OTHER_SPACE, features[:1]))
@@ -114,6 +117,35 @@ async def test_a_dropped_copy_leaves_the_originals_and_begins_empty_again(stores
         assert record.held[1] == HeldRendition(SPACE.id, None, None)
         found = await store.search("staff", SPACE, features, 1)
         assert all(best.similarity == pytest.approx(1.0, abs=stores.tolerance) for [best] in found.matches)
+
+
+async def test_a_copy_says_how_many_of_its_faces_each_translator_made(stores: Stores) -> None:
+    async def made() -> list[Mapping[str, int]]:
+        return [copy.translators for copy in (await store.info("staff")).copies]
+
+    async with stores.open() as store:
+        faces, features = await enrolled(store, 6)
+        await store.add_copy("staff", OTHER_SPACE)
+        assert await made() == [{}, {}]
+        claim = await store.claim("staff", OTHER_SPACE, 4, LONG_MS)
+        assert claim is not None
+        await translate(store, claim)
+        assert await made() == [{}, {TRANSLATOR: 4}]
+        late = Rendition(OTHER_SPACE, features, "late@1")
+        await store.upsert("staff", faces, Rendition(SPACE, features), [late])
+        assert await made() == [{}, {"late@1": 6}]
+        await store.upsert(
+            "staff", faces[:1], Rendition(OTHER_SPACE, features[:1]), [Rendition(SPACE, features[:1], "back@2")]
+        )
+        assert await made() == [{"back@2": 1}, {"late@1": 5}]
+        await store.delete_face("staff", faces[0].face_id)
+        await store.delete_subject("staff", faces[1].subject)
+        assert await made() == [{}, {"late@1": 4}]
+    async with stores.open() as store:
+        assert await made() == [{}, {"late@1": 4}]
+        await store.drop_copy("staff", OTHER_SPACE)
+        await store.add_copy("staff", OTHER_SPACE)
+        assert await made() == [{}, {}]
 
 
 async def test_with_a_key_only_the_copy_that_has_it_is_dropped_or_served(stores: Stores) -> None:

@@ -113,11 +113,17 @@ async def test_what_was_not_filled_before_a_restart_is_claimed_anew(tmp_path: Pa
         await store.fill("staff", claim, [away_from(claim)])
         assert len(await claimed(store, 10)) == 10
     async with LocalStores(tmp_path).open() as store:
-        assert (await store.info("staff")).copies == (Copy(SPACE, 30), Copy(OTHER_SPACE, 10))
+        assert (await store.info("staff")).copies == (
+            Copy(SPACE, 30),
+            Copy(OTHER_SPACE, 10, translators={"translator@1": 10}),
+        )
         await fill_all(store)
         await store.serve("staff", OTHER_SPACE)
     async with LocalStores(tmp_path).open() as store:
-        assert (await store.info("staff")).copies == (Copy(OTHER_SPACE, 30), Copy(SPACE, 30))
+        assert (await store.info("staff")).copies == (
+            Copy(OTHER_SPACE, 30, translators={"translator@1": 30}),
+            Copy(SPACE, 30),
+        )
         for row in range(30):
             [[match]] = (await store.search("staff", OTHER_SPACE, -features[row : row + 1], 1)).matches
             assert match.face_id == faces[row].face_id
@@ -152,7 +158,7 @@ async def test_a_dropped_copy_leaves_the_disk_and_the_originals_stay(tmp_path: P
         await store.drop_copy("staff", SPACE)
         assert len(await store.originals("staff", None, 100)) == 20
     async with LocalStores(tmp_path).open() as store:
-        assert (await store.info("staff")).copies == (Copy(OTHER_SPACE, 20),)
+        assert (await store.info("staff")).copies == (Copy(OTHER_SPACE, 20, translators={"translator@1": 10}),)
         [[match]] = (await store.search("staff", OTHER_SPACE, other[15:16], 1)).matches
         assert match.face_id == faces[15].face_id
         await store.delete_face("staff", faces[0].face_id)

@@ -198,7 +198,7 @@ def test_a_face_enrolled_again_with_a_native_feature_is_no_longer_derived(client
 def test_a_face_like_one_of_another_subject_is_reported_or_rejected(client: httpx.Client, gallery: str) -> None:
     features = random_features(3)
     enrol(client, gallery, SOURCE, features)
-    same = enrolment(SOURCE, features[2:], faces=[face("again", "somebody-else")], duplicate_min_similarity=0.9)
+    same = enrolment(SOURCE, features[2:], faces=[face("again", "somebody-else")], duplicate_max_fmr=1e-6)
     rejected = client.post(f"/galleries/{gallery}/faces", json=same | {"on_duplicate": "reject"})
     problem = rejected.json()
     assert (rejected.status_code, problem["code"], problem["row"]) == (409, "duplicate-face", 0)

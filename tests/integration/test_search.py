@@ -98,6 +98,17 @@ def test_a_similarity_comes_with_its_false_match_rate(client: httpx.Client, gall
             assert match["fpir"] == pytest.approx(1 - (1 - expected) ** FACES, rel=1e-6)
 
 
+@pytest.mark.parametrize("source_model", [SOURCE.id, TARGET.id])
+def test_among_translated_faces_a_similarity_comes_with_the_rate_that_was_measured_there(
+    client: httpx.Client, source_model: str
+) -> None:
+    probes = GALLERY[:4] if source_model == SOURCE.id else eager(GALLERY[:4])
+    with created_gallery(client, TARGET) as translated:
+        enrol(client, translated, SOURCE, GALLERY)
+        for result in search(client, translated, probes, source_model=source_model, top_k=1, max_fmr=1e-6):
+            assert [match["fmr"] for match in result["matches"]] == [pytest.approx(1e-6)]
+
+
 def test_max_fmr_and_min_similarity_leave_out_the_same_faces(client: httpx.Client, gallery: str) -> None:
     probes = random_features(10, seed=4)
     everything = search(client, gallery, probes, top_k=40)

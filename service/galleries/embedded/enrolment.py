@@ -112,7 +112,7 @@ def _show(gallery: MemoryGallery, enrolment: Enrolment, new: int, faceless: Sequ
     for copy in gallery.copies.values():
         given = enrolment.held.get(copy.keys.copy)
         if given is not None:
-            copy.features.put(slots, given.features)
+            copy.features.put(slots, given.features, given.translator)
         else:
             copy.features.remove(moved)
             copy.claims.reopen([face.face_id for face in faces])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from contract.vectors import Features
 from service.galleries.embedded.columns import BLOCK_ROWS, SlotArray, by_block
+from service.galleries.embedded.makers import Makers
 from service.galleries.embedded.roster import Roster
 from service.galleries.values import Where
 
@@ -43,13 +44,15 @@ class FeatureBlocks:
     def __init__(self, dim: int) -> None:
         self.dim = dim
         self.basis: Features | None = None
+        self.makers = Makers()
         self._blocks: dict[int, _Block] = {}  # those that hold a face
 
     def __len__(self) -> int:
         return sum(block.faces for block in self._blocks.values())
 
-    def put(self, slots: SlotArray, features: Features) -> None:
-        """Set the features [N, d] of slots [N]."""
+    def put(self, slots: SlotArray, features: Features, translator: str | None = None) -> None:
+        """Set the features [N, d] of slots [N], and what made them."""
+        self.makers.put(slots, translator)
         for index, chosen, offsets in by_block(slots):
             block = self._blocks.get(index)
             if block is None:
@@ -64,6 +67,7 @@ class FeatureBlocks:
 
     def remove(self, slots: SlotArray) -> None:
         """Clear slots [N], whether or not they hold a feature."""
+        self.makers.remove(slots)
         for index, _, offsets in by_block(slots):
             block = self._blocks.get(index)
             if block is None:

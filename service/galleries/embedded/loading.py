@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Iterator
 from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from contract.vectors import unpack_float32
@@ -66,12 +65,12 @@ def _load_faces(connection: sqlite3.Connection, galleries: dict[int, MemoryGalle
 
 def _load_features(connection: sqlite3.Connection, copies: dict[int, MemoryCopy]) -> None:
     # In the order of the file, so that it is read once.
-    cursor = connection.execute("SELECT face, copy, feature FROM features WHERE copy IS NOT NULL")
+    cursor = connection.execute("SELECT face, copy, translator, feature FROM features WHERE copy IS NOT NULL")
     for _, rows in _batches(cursor):
-        for key, group in groupby(sorted(rows, key=itemgetter(1)), itemgetter(1)):
-            numbers, _, features = zip(*group, strict=True)
-            copy = copies[key]
-            copy.features.put(slots_of(numbers), unpack_float32(b"".join(features), copy.features.dim))
+        for (key, translator), group in groupby(sorted(rows, key=_copy_and_maker), _copy_and_maker):
+            numbers, _, _, packed = zip(*group, strict=True)
+            features = copies[key].features
+            features.put(slots_of(numbers), unpack_float32(b"".join(packed), features.dim), translator or None)
 
 
 def _batches(cursor: sqlite3.Cursor) -> Iterator[tuple[int, Rows]]:
@@ -80,6 +79,11 @@ def _batches(cursor: sqlite3.Cursor) -> Iterator[tuple[int, Rows]]:
         rows.sort(key=_gallery_of)
         for key, group in groupby(rows, _gallery_of):
             yield key, list(group)
+
+
+def _copy_and_maker(row: tuple[Any, ...]) -> tuple[int, str]:
+    _, copy, translator, _ = row
+    return copy, translator or ""
 
 
 def _gallery_of(row: tuple[Any, ...]) -> int:

@@ -55,7 +55,10 @@ class MemoryGallery:
         """What is in it; for the writer thread, others read what it published."""
         spaces = [self.serving, *(space for space in self.copies if space != self.serving)]
         held = [(space, self.copies[space]) for space in spaces]
-        copies = tuple(Copy(space, len(copy.features), copy.approximation, key=copy.key) for space, copy in held)
+        copies = tuple(
+            Copy(space, len(copy.features), copy.approximation, copy.features.makers.counts(), copy.key)
+            for space, copy in held
+        )
         return GalleryInfo(self.name, self.serving, len(self.roster.faces), len(self.roster.subjects), copies)
 
     def copy(self, space: FeatureSpace) -> MemoryCopy:

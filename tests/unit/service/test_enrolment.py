@@ -185,6 +185,29 @@ async def test_a_false_match_rate_says_what_a_duplicate_is_where_it_was_measured
         await enrol(world, gallery, "f1/b", person[1:], DuplicatePolicy(OnDuplicate.REJECT, Threshold(max_fmr=1e-9)))
 
 
+async def test_translated_rows_are_duplicates_by_what_was_measured_of_them_among_themselves_and_the_gallery(
+    world: World,
+) -> None:
+    gallery, raw = await world.gallery(), features(2, SOURCE.dim)
+    policy = DuplicatePolicy(OnDuplicate.REPORT, Threshold(max_fmr=1e-3))
+    seen: list[float] = []
+
+    async def enrol_translated(names: str) -> None:
+        info = await world.galleries.info("staff")
+        faces = [Face(*name.split("/")) for name in names.split()]
+        enrolled = await world.enrolment.enrol(SOURCE.id, info, faces, raw[[0] * len(faces)], soon(), policy)
+        seen.extend(duplicate.similarity for duplicate in enrolled.duplicates)
+
+    await enrol_translated("f0/a f1/b")
+    await enrol_translated("f2/c")
+    assert seen == pytest.approx([1.0, 1.0])
+    strange = Rendition(TARGET, features(1, TARGET.dim), "strange@1")
+    await world.galleries.upsert("staff", [Face("g", "t")], Rendition(LONELY, features(1, LONELY.dim)), [strange])
+    assert gallery.copies[0].translators == {}
+    with pytest.raises(UncalibratedError):
+        await enrol_translated("f3/d")
+
+
 async def test_duplicates_are_looked_for_in_the_copy_that_serves_by_then(world: World) -> None:
     before, raw = await world.gallery(), features(1, SOURCE.dim)
     await world.galleries.add_copy("staff", NEXT)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contract.calibration import Calibration
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
 from service.bounds import Deadline
@@ -18,7 +19,7 @@ from service.errors import (
     UnknownGalleryError,
     UnknownModelError,
 )
-from service.galleries.values import Face, Found, GalleryInfo, Ranking, Where
+from service.galleries.values import Face, Found, GalleryInfo, Ranking, Rendition, Where
 from service.identification import Query
 from service.thresholds import Threshold
 from tests.repository import SOURCE, TARGET
@@ -64,15 +65,44 @@ async def test_a_translated_probe_among_native_faces_is_judged_by_its_translator
     assert found.calibration == MANIFEST.calibration
 
 
-@pytest.mark.parametrize("space", [SOURCE, TARGET], ids=["translated", "native"])
-async def test_among_translated_faces_no_rate_is_told_or_honoured(world: World, space: FeatureSpace) -> None:
+async def rated(world: World, space: FeatureSpace) -> Calibration | None:
+    """What is said of a probe of a space in `staff` as it is now."""
     gallery, probe = await world.gallery(), features(1, space.dim)
-    await world.enrolment.enrol(TARGET.id, gallery, [Face("f", "s")], features(1, TARGET.dim), soon())
-    await world.enrolment.enrol(SOURCE.id, gallery, [Face("g", "t")], features(1, SOURCE.dim), soon())
-    assert (await world.identification.search(space.id, gallery, probe, Query(1), soon())).calibration is None
+    return (await world.identification.search(space.id, gallery, probe, Query(1), soon())).calibration
+
+
+async def test_among_translated_faces_a_probe_is_judged_by_what_was_measured_there(world: World) -> None:
+    await world.gallery()
+    await world.enrol(SOURCE, [Face("f", "s")], features(1, SOURCE.dim))
+    assert await rated(world, SOURCE) == MANIFEST.translated_to_translated
+    assert await rated(world, TARGET) == MANIFEST.native_to_translated
+
+
+async def test_among_native_and_translated_faces_a_rate_is_never_understated(world: World) -> None:
+    await world.gallery()
+    await world.enrol(SOURCE, [Face("f", "s")], features(1, SOURCE.dim))
+    await world.enrol(TARGET, [Face("g", "t")], features(1, TARGET.dim))
+    assert await rated(world, SOURCE) == MANIFEST.translated_to_translated  # demands more than among native faces
+    assert await rated(world, TARGET) == MANIFEST.target_calibration  # demands more than among translated ones
+    await world.galleries.delete_face("staff", "g")
+    assert await rated(world, TARGET) == MANIFEST.native_to_translated
+
+
+@pytest.mark.parametrize("space", [SOURCE, TARGET], ids=["translated", "native"])
+async def test_among_faces_of_a_translator_that_nobody_measured_no_rate_is_told_or_honoured(
+    world: World, space: FeatureSpace
+) -> None:
+    gallery, probe = await world.gallery(), features(1, space.dim)
+    await world.enrol(SOURCE, [Face("f", "s")], features(1, SOURCE.dim))
+    strange = Rendition(TARGET, features(1, TARGET.dim), "strange@1")
+    await world.galleries.upsert("staff", [Face("g", "t")], Rendition(LONELY, features(1, LONELY.dim)), [strange])
+    assert await rated(world, space) is None
+    gallery = await world.galleries.info("staff")
     for threshold in (Threshold(max_fmr=0.01), Threshold(max_fpir=0.01)):
         with pytest.raises(UncalibratedError, match="nobody has measured"):
             await world.identification.search(space.id, gallery, probe, Query(1, threshold), soon())
+    await world.galleries.delete_face("staff", "g")
+    assert await rated(world, space) is not None
 
 
 async def test_a_rate_decides_by_the_calibrated_similarity(world: World) -> None:
@@ -170,6 +200,7 @@ async def cut_over(world: World) -> GalleryInfo:
 async def test_a_search_under_way_at_a_cut_over_is_answered_from_the_copy_it_began_with(world: World) -> None:
     before, probe = await cut_over(world), features(1, SOURCE.dim)
     found = await world.identification.search(SOURCE.id, before, probe, Query(1), soon())
+    assert found.calibration == MANIFEST.translated_to_translated
     assert found.matches[0][0].similarity == pytest.approx(1, abs=1e-3)
 
 
@@ -177,7 +208,7 @@ async def test_a_search_whose_copy_is_gone_is_answered_from_the_one_that_serves(
     before, probe = await cut_over(world), features(1, SOURCE.dim)
     await world.galleries.drop_copy("staff", TARGET)
     found = await world.identification.search(SOURCE.id, before, probe, Query(1), soon())
-    assert (await world.galleries.info("staff")).space == NEXT
+    assert found.calibration is None  # that of the route to NEXT
     assert found.matches[0][0].similarity == pytest.approx(1, abs=1e-3)
 
 

@@ -75,6 +75,24 @@ async def test_a_new_version_is_proven_before_it_serves_and_the_old_one_unloaded
     assert world.metric("r3an_translator_version", translator=NAME) == 2
 
 
+async def test_a_version_is_found_by_its_name_after_another_has_taken_its_place(world: World) -> None:
+    assert await world.catalog.find(f"{NAME}@1") is None
+    write_translator(world.repository)
+    await world.catalog.reload()
+    first = await world.catalog.find(f"{NAME}@1")
+    assert first is world.catalog.current.translators[NAME]
+    _truncate(write_translator(world.repository))
+    write_translator(world.repository)
+    await world.catalog.reload()
+    assert (world.version(), world.engine.loads) == (3, [(NAME, 1), (NAME, 3)])
+    assert await world.catalog.find(f"{NAME}@1") == first
+    for unknown in (f"{NAME}@2", f"{NAME}@4", "nobody@1", "nonsense", f"{NAME}@"):
+        assert await world.catalog.find(unknown) is None
+    shutil.rmtree(world.repository / NAME / "1")
+    await world.catalog.reload()
+    assert await world.catalog.find(f"{NAME}@1") is None
+
+
 async def test_an_unchanged_repository_is_left_alone(world: World) -> None:
     write_translator(world.repository)
     await world.catalog.reload()

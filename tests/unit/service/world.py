@@ -45,7 +45,13 @@ CONFIDENCE = ConfidenceModel(
     residual_variance=1.0,
     distances=encode_float32(np.float32([[0.5, 1.5]])),
 )
-MANIFEST = make_manifest(calibration=calibration(0.5), target_calibration=calibration(0.9), confidence=CONFIDENCE)
+MANIFEST = make_manifest(
+    calibration=calibration(0.5),
+    target_calibration=calibration(0.9),
+    native_to_translated=calibration(0.4),
+    translated_to_translated=calibration(0.7),
+    confidence=CONFIDENCE,
+)
 TO_NEXT = make_manifest(SOURCE, NEXT, version=3)
 
 

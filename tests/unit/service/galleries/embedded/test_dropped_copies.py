@@ -40,8 +40,8 @@ def gallery(database: sqlite3.Connection) -> MemoryGallery:
     upsert(database, gallery, faces[NATIVE:], Rendition(NEW, features[NATIVE:]), [derived], ROWS)
     derived = Rendition(NEW, -features[:NATIVE], "translator@1")
     upsert(database, gallery, faces[:NATIVE], Rendition(OLD, features[:NATIVE]), [derived], ROWS)
-    assert gallery.info().copies == (Copy(NEW, ROWS), Copy(OLD, ROWS))
-    copies.drop_copy(database, gallery, OLD)
+    assert {copy.space: copy.faces for copy in gallery.info().copies} == {NEW: ROWS, OLD: ROWS}
+    copies.drop_copy(database, gallery, OLD, None)
     return gallery
 
 
@@ -51,7 +51,7 @@ def features_in(database: sqlite3.Connection, space: FeatureSpace) -> int:
 
 
 def test_a_dropped_copy_is_erased_but_for_the_originals(database: sqlite3.Connection, gallery: MemoryGallery) -> None:
-    assert gallery.info().copies == (Copy(NEW, ROWS),)
+    assert gallery.info().copies == (Copy(NEW, ROWS, translators={"translator@1": NATIVE}),)
     [copy] = copy_records.dropped_copies(database, gallery.key)
     following = copy_records.erase_copy(database, gallery.key, copy, 0)
     assert following == copy_records.ERASED_SLOTS
@@ -85,7 +85,10 @@ def test_a_copy_begun_anew_in_the_same_space_shares_nothing_with_the_dropped_one
     slot: int | None = 0
     while slot is not None:
         slot = copy_records.erase_copy(database, gallery.key, dropped, slot)
-    assert gallery.info().copies == (Copy(NEW, ROWS), Copy(OLD, 1000))
+    assert gallery.info().copies == (
+        Copy(NEW, ROWS, translators={"translator@1": NATIVE}),
+        Copy(OLD, 1000, translators={"translator@2": 950}),
+    )
     assert load(database, time.monotonic)["staff"].info() == gallery.info()
     assert features_in(database, OLD) == 1000, "the originals are among the first that were filled"
     assert len(read_originals(database, gallery.key, None, ROWS)) == ROWS
