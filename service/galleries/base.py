@@ -62,8 +62,8 @@ class GalleryStore(Protocol):
         """Enrol or replace faces [N], all or none, in the serving copy and every other; returns which [N] were new.
 
         Of a face that is given twice the last row holds, and the first is the new one if it was not there before.
-        `original` is kept whether or not a copy is in its space. In a copy for which nothing is given, a replaced
-        face keeps its feature if its subject stays the same, and is otherwise taken out.
+        `original` is kept whether or not a copy is in its space. A replaced face is taken out of every
+        copy for which nothing is given: what lies there was made of a photo that is no longer enrolled.
 
         Raises:
             UnknownGalleryError, GalleryLimitError.
@@ -149,12 +149,13 @@ class GalleryStore(Protocol):
         """
         ...
 
-    async def serve(self, gallery: str, space: FeatureSpace, *, key: str | None = None) -> None:
+    async def serve(self, gallery: str, space: FeatureSpace, *, key: str | None = None, complete: bool = True) -> None:
         """Let searches be served by the copy in `space`, with a key only by the one that has it. One step; idempotent.
 
         Raises:
             UnknownGalleryError.
-            CopyIncompleteError: there is no such copy, or a face is missing in it.
+            CopyIncompleteError: there is no such copy, or it has to be `complete` and a face is missing in it. Without,
+                searches miss that face until it is claimed and filled, or this copy serves no more.
         """
         ...
 

@@ -161,9 +161,9 @@ class LocalGalleries:
             while slot is not None:
                 slot = await self._ask(gallery, copy_records.erase_copy, copy, slot)
 
-    async def serve(self, gallery: str, space: FeatureSpace, *, key: str | None = None) -> None:
+    async def serve(self, gallery: str, space: FeatureSpace, *, key: str | None = None, complete: bool = True) -> None:
         """Let searches be served by the copy in `space`, in one step."""
-        await self._change(gallery, copies.serve, space, key)
+        await self._change(gallery, copies.serve, space, key, complete)
 
     async def origins(self, gallery: str) -> dict[str, int]:
         """How many faces were enrolled in each space, by its id."""

@@ -185,9 +185,9 @@ class RedisGalleries:
         await redis_copies.drop_copy(self._redis, gallery, space, key)
 
     @_bounded
-    async def serve(self, gallery: str, space: FeatureSpace, *, key: str | None = None) -> None:
-        """Let searches be served by a complete copy."""
-        await redis_copies.serve(self._redis, gallery, space, key)
+    async def serve(self, gallery: str, space: FeatureSpace, *, key: str | None = None, complete: bool = True) -> None:
+        """Let searches be served by another copy."""
+        await redis_copies.serve(self._redis, gallery, space, key, complete)
 
     @_bounded
     async def origins(self, gallery: str) -> dict[str, int]:

@@ -28,10 +28,10 @@ async def drop_copy(redis: RedisCommands, gallery: str, space: FeatureSpace, key
     await _take_out(redis, gallery, space.id)
 
 
-async def serve(redis: RedisCommands, gallery: str, space: FeatureSpace, key: str | None) -> None:
-    """Let a complete copy serve; its index is complete first."""
+async def serve(redis: RedisCommands, gallery: str, space: FeatureSpace, key: str | None, complete: bool) -> None:
+    """Let a copy serve; its index holds all that it holds first."""
     await _complete(redis, gallery, space)
-    await redis.change(scripts.SERVE, key_of(gallery), space.id, space.dim, key or "")
+    await redis.change(scripts.SERVE, key_of(gallery), space.id, space.dim, key or "", int(complete))
 
 
 async def claim(redis: RedisCommands, gallery: str, space: FeatureSpace, limit: int, lease_ms: int) -> Claim | None:

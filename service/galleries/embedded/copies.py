@@ -74,13 +74,15 @@ def drop_copy(connection: sqlite3.Connection, gallery: MemoryGallery, space: Fea
         del gallery.copies[space]
 
 
-def serve(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace, key: str | None) -> None:
+def serve(
+    connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace, key: str | None, complete: bool
+) -> None:
     """Let a copy serve. Raises CopyIncompleteError."""
     copy = _copy_with(gallery, space, key)
     if copy is None:
         raise CopyIncompleteError(f"the gallery has no copy in the feature space {space.id}")
     missing = len(gallery.roster.faces) - len(copy.features)
-    if missing:
+    if missing and complete:
         raise CopyIncompleteError(f"{missing} faces are missing in the copy")
     copy_records.serve(connection, gallery.key, copy.keys.space)
     gallery.serving = space
