@@ -17,11 +17,20 @@ NEIGHBOURS = ("M", 32, "EF_CONSTRUCTION", 200, "EF_RUNTIME", 512)  # of the grap
 logger = logging.getLogger(__name__)
 
 
+def attribute_of(copy: HeldCopy) -> str:
+    """What a copy's features are called in its indexes.
+
+    No two copies share a name: Redis looks up what a filter names once for all indexes over a key, so that a face that
+    is in one copy alone would be left out of its index for want of the other's feature.
+    """
+    return f"feature{copy.number}"
+
+
 def create_index_command(record: GalleryRecord, copy: HeldCopy, *, approximate: bool) -> tuple[str | int, ...]:
     """The command that makes a copy's index, which holds exactly the faces that have a feature in it."""
-    faces = ("ON", "HASH", "PREFIX", 1, record.face_key(""), "FILTER", "exists(@feature)")
+    faces = ("ON", "HASH", "PREFIX", 1, record.face_key(""), "FILTER", f"exists(@{attribute_of(copy)})")
     vector = ("TYPE", "FLOAT16", "DIM", copy.space.dim, "DISTANCE_METRIC", "IP")
-    feature = (f"feature:{copy.space.id}", "AS", "feature", "VECTOR")
+    feature = (f"feature:{copy.space.id}", "AS", attribute_of(copy), "VECTOR")
     name = record.index(copy.number, approximate=approximate)
     if approximate:
         return ("FT.CREATE", name, *faces, "SCHEMA", *feature, "HNSW", 6 + len(NEIGHBOURS), *vector, *NEIGHBOURS)
@@ -75,8 +84,8 @@ async def _describe(redis: RedisCommands, index: str) -> Mapping[bytes, bytes] |
 
 
 def _is_read(index: Mapping[bytes, bytes], copy: HeldCopy) -> bool:
-    # Since counting, faces may have gone: then reading has ended all the same.
-    return float(index[b"indexing"]) == 0 or int(index[b"num_docs"]) >= copy.faces
+    # Not by its number of faces: those enrolled meanwhile are read at once and would hide that earlier ones are not.
+    return float(index[b"indexing"]) == 0
 
 
 async def _make(redis: RedisCommands, record: GalleryRecord, copy: HeldCopy, *, approximate: bool) -> bool:

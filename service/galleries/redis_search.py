@@ -15,7 +15,7 @@ from contract.spaces import FeatureSpace
 from contract.vectors import Features
 from service.errors import GallerySpaceMismatchError, UnknownGalleryError
 from service.galleries.redis_commands import Argument, Command, CommandRefusedError, RedisCommands
-from service.galleries.redis_index import complete_index, is_complete
+from service.galleries.redis_index import attribute_of, complete_index, is_complete
 from service.galleries.redis_lifecycle import find
 from service.galleries.redis_records import HALF, GalleryRecord, HeldCopy, half_precision, split_tags
 from service.galleries.values import EVERYWHERE, Found, Match, Ranking, Where
@@ -191,12 +191,12 @@ def _query(what: Search, query: str, parameters: Sequence[Argument]) -> Command:
 
 def _nearest(what: Search, probe: bytes, faces: int) -> Command:
     selection, parameters = _selection(what.where)
-    query = f"{selection}=>[KNN $k @feature $probe AS distance]"
+    query = f"{selection}=>[KNN $k @{attribute_of(what.copy)} $probe AS distance]"
     return _query(what, query, (*parameters, "k", faces, "probe", probe))
 
 
 def _nearest_command(what: Search, probe: bytes, faces: int) -> Command:
-    answer = ("SORTBY", "distance", "RETURN", 2, "subject", "feature", "LIMIT", 0, faces)
+    answer = ("SORTBY", "distance", "RETURN", 4, "subject", attribute_of(what.copy), "AS", "feature", "LIMIT", 0, faces)
     return ("FT.SEARCH", *_nearest(what, probe, faces), *answer)
 
 
