@@ -57,7 +57,7 @@ router = APIRouter(
     prefix="/galleries/{gallery}/approximation",
     tags=["galleries"],
     dependencies=ADMINISTERING,
-    responses=problems(400, 401, 403, 404, 409, 429, 503),
+    responses=problems(400, 401, 403, 404, 409, 429, 503, 504),
 )
 
 
@@ -65,7 +65,7 @@ router = APIRouter(
     "",
     summary="Search a gallery approximately",
     openapi_extra={"requestBody": {"content": {JSON: {"schema": ApproximationBody.model_json_schema()}}}},
-    responses=problems(413, 504),
+    responses=problems(413),
 )
 async def put_approximation(
     gallery: GalleryName, request: Request, parts: PartsDependency, deadline: DeadlineDependency

@@ -146,7 +146,7 @@ class FaceAnswer(BaseModel):
 
 
 router = APIRouter(
-    prefix="/galleries/{gallery}/faces", tags=["galleries"], responses=problems(400, 401, 403, 404, 429, 503)
+    prefix="/galleries/{gallery}/faces", tags=["galleries"], responses=problems(400, 401, 403, 404, 429, 503, 504)
 )
 
 
@@ -155,7 +155,7 @@ router = APIRouter(
     summary="Enrol or replace faces",
     dependencies=ENROLLING,
     openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": EnrolBody.model_json_schema()}}}},
-    responses=problems(409, 413, 415, 422, 502, 504),
+    responses=problems(409, 413, 415, 422, 502),
 )
 async def enrol_faces(
     gallery: GalleryName,

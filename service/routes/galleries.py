@@ -21,7 +21,10 @@ class GalleryBody(BaseModel):
 
 
 class CopyAnswer(BaseModel):
-    """A gallery's faces in one feature space, and how many of them are not in it yet."""
+    """A gallery's faces in one feature space, how many are not in it yet, and how many each translator made.
+
+    `translators` are by id@version; faces that none made are native.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,6 +32,7 @@ class CopyAnswer(BaseModel):
     dim: int
     faces: int
     missing: int
+    translators: dict[str, int]
 
 
 class GallerySummary(BaseModel):
@@ -62,7 +66,7 @@ class GalleriesAnswer(BaseModel):
     galleries: list[GallerySummary]
 
 
-router = APIRouter(prefix="/galleries", tags=["galleries"], responses=problems(400, 401, 403, 429, 503))
+router = APIRouter(prefix="/galleries", tags=["galleries"], responses=problems(400, 401, 403, 429, 503, 504))
 
 
 @router.get("", summary="All galleries", dependencies=READING)
@@ -82,7 +86,7 @@ async def get_gallery(gallery: GalleryName, parts: PartsDependency) -> GalleryAn
     summary="Create a gallery",
     dependencies=ADMINISTERING,
     openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": GalleryBody.model_json_schema()}}}},
-    responses={201: {"model": GalleryAnswer, "description": "Created"}, **problems(404, 409, 413, 504)},
+    responses={201: {"model": GalleryAnswer, "description": "Created"}, **problems(404, 409, 413)},
 )
 async def put_gallery(
     gallery: GalleryName, request: Request, parts: PartsDependency, deadline: DeadlineDependency, response: Response
@@ -117,8 +121,14 @@ async def _describe(gallery: str, parts: PartsDependency) -> GalleryAnswer:
 
 def _summarise(info: GalleryInfo) -> GallerySummary:
     copies = [
-        CopyAnswer(model=c.space.id, dim=c.space.dim, faces=c.faces, missing=max(0, info.faces - c.faces))
-        for c in info.copies
+        CopyAnswer(
+            model=copy.space.id,
+            dim=copy.space.dim,
+            faces=copy.faces,
+            missing=max(0, info.faces - copy.faces),
+            translators=dict(copy.translators),
+        )
+        for copy in info.copies
     ]
     return GallerySummary(
         gallery=info.name,

@@ -52,7 +52,7 @@ router = APIRouter(prefix="/galleries/{gallery}/originals", tags=["galleries"])
     "",
     summary="Export faces",
     dependencies=ADMINISTERING,
-    responses={200: {"model": OriginalsAnswer}, **problems(400, 401, 403, 404, 429, 503)},
+    responses={200: {"model": OriginalsAnswer}, **problems(400, 401, 403, 404, 429, 503, 504)},
     response_model=None,
 )
 async def list_originals(

@@ -69,8 +69,9 @@ class SearchBody(FeatureBody):
 class FoundFace(BaseModel):
     """A gallery face, or a subject with its most similar face; the rates are null where nobody measured them.
 
-    `fmr` is the rate at which impostors are at least as similar: 1 below the least similarity that was calibrated, the
-    last calibrated rate above the greatest. `fpir` is the chance that among as many faces as were searched any is:
+    `fmr` is the rate at which impostors are at least as similar, the greatest of those among the native faces and each
+    translator's faces that the gallery holds: 1 below the least similarity that was calibrated, the last calibrated
+    rate above the greatest. `fpir` is the chance that among as many faces as were searched any is:
     1 - (1 - fmr)^searched.
     """
 

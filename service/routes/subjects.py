@@ -45,7 +45,7 @@ class DeletedAnswer(BaseModel):
 router = APIRouter(
     prefix="/galleries/{gallery}/subjects/{subject}",
     tags=["galleries"],
-    responses=problems(400, 401, 403, 404, 429, 503),
+    responses=problems(400, 401, 403, 404, 429, 503, 504),
 )
 
 
@@ -69,7 +69,7 @@ async def get_subject(gallery: GalleryName, subject: Subject, parts: PartsDepend
     status_code=204,
     dependencies=ENROLLING,
     openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": SubjectBody.model_json_schema()}}}},
-    responses=problems(413, 504),
+    responses=problems(413),
 )
 async def put_subject(
     gallery: GalleryName, subject: Subject, request: Request, parts: PartsDependency, deadline: DeadlineDependency

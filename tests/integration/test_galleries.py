@@ -27,7 +27,7 @@ def body(**changes: object) -> dict[str, Any]:
 
 def test_a_gallery_is_created_once_listed_and_deleted(client: httpx.Client) -> None:
     with created_gallery(client, TARGET) as gallery:
-        copy = {"model": TARGET.id, "dim": TARGET.dim, "faces": 0, "missing": 0}
+        copy = {"model": TARGET.id, "dim": TARGET.dim, "faces": 0, "missing": 0, "translators": {}}
         summary = {"gallery": gallery, "model": TARGET.id, "dim": TARGET.dim, "faces": 0, "subjects": 0}
         summary |= {"copies": [copy]}
         again = client.put(f"/galleries/{gallery}", json={"model": TARGET.id})

@@ -48,6 +48,14 @@ def test_the_committed_openapi_document_is_the_one_served() -> None:
     assert served == committed, "run `r3an-gateway openapi > docs/openapi.json`"
 
 
+def test_every_operation_that_waits_for_store_or_engine_documents_that_the_deadline_may_pass() -> None:
+    document = json.loads((DOCS / "openapi.json").read_text(encoding="utf-8"))
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    waiting = [operation for operation in operations if {"429", "503"} <= operation["responses"].keys()]
+    assert len(waiting) > 20
+    assert [operation["summary"] for operation in waiting if "504" not in operation["responses"]] == []
+
+
 def test_every_operation_documents_its_problems_as_problems() -> None:
     document = json.loads((DOCS / "openapi.json").read_text(encoding="utf-8"))
     operations = [o for path, item in document["paths"].items() for o in item.values() if path == "/translate"]
