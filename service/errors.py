@@ -6,7 +6,7 @@ GatewayError
  │   ├─ BodyTooLargeError          bytes or rows beyond the bound
  │   ├─ UnsupportedMediaTypeError  neither JSON nor octet-stream
  │   ├─ InvalidFeatureError        a row: wrong dimension, NaN, infinity, zero vector
- │   └─ UncalibratedError          max_fmr asked of a route without calibration, or outside its range
+ │   └─ UncalibratedError          a rate asked of probes and faces without calibration, or a stricter one
  ├─ AccessError
  │   ├─ UnauthenticatedError       no key, or an unknown one
  │   ├─ ForbiddenError             the key lacks the scope

@@ -1,21 +1,37 @@
 """How a plan and a migration look in a terminal."""
 
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
+FMR: Final = "1e-3"  # the strictest that few held-out people can measure
+
 
 def print_plan(plan: dict[str, Any]) -> None:
-    """What a migration needs, and what is expected of each kind of its faces."""
-    table = _table("enrolled in", "faces", "translator", "rank-1 expected", "native rank-1", "low confidence")
+    """What a migration needs, and what is expected of each kind of its faces once they are translated.
+
+    New probes are native ones of the target's encoder, old ones those of the faces' own, translated too.
+    """
+    table = _table(
+        "enrolled in",
+        "faces",
+        "translator",
+        "rank-1, new probes",
+        f"TAR at FMR {FMR}, new probes",
+        "rank-1, old probes",
+        "rank-1, new encoder alone",
+        "low confidence",
+    )
     for origin in plan["origins"]:
         expected, low = origin["expected"] or {}, origin["low_confidence"]
         table.add_row(
             origin["model"],
             f"{origin['faces']:,}",
             origin["translator"] or "native",
-            _rank_1(expected.get("translated")),
+            _rank_1(expected.get("native_probes")),
+            _accepted(expected.get("native_probes")),
+            _rank_1(expected.get("translated_probes")),
             _rank_1(expected.get("target_native")),
             "-" if low is None else f"{low['share']:.1%} [{low['low']:.1%}, {low['high']:.1%}]",
         )
@@ -68,7 +84,13 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _rank_1(identification: dict[str, Any] | None) -> str:
-    if identification is None:
-        return "-"
-    rate = identification["rank_1"]
+    return "-" if identification is None else _interval(identification["rank_1"])
+
+
+def _accepted(identification: dict[str, Any] | None) -> str:
+    rate = (identification or {}).get("tar_at_far", {}).get(FMR)
+    return "-" if rate is None else _interval(rate)
+
+
+def _interval(rate: dict[str, float]) -> str:
     return f"{rate['value']:.4f} [{rate['low']:.4f}, {rate['high']:.4f}]"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from contract.calibration import FMR_LEVELS, Calibration
 from contract.manifest import TranslatorManifest
 from contract.spaces import FeatureSpace
 from contract.vectors import FLOAT32_BYTES
@@ -117,24 +118,36 @@ def _origin_plan(
     return OriginPlan(
         model=origin,
         faces=faces,
-        translator=f"{manifest.id}@{manifest.version}",
+        translator=manifest.name,
         method=manifest.method,
-        expected=_expected(manifest),
+        expected=expected_of(manifest),
         low_confidence=_low_confidence(confidences),
     )
 
 
-def _expected(manifest: TranslatorManifest) -> Expected | None:
+def expected_of(manifest: TranslatorManifest) -> Expected | None:
+    """What a manifest says of searches after the move; None: nobody has judged the translator."""
     quality = manifest.quality
     if quality is None:
         return None
     return Expected(
         probes=quality.probes,
         distractors=quality.distractors,
-        translated=quality.translated,
+        native_probes=quality.gallery_direction,
+        native_probes_similarity_at_fmr=_similarity_at_fmr(manifest.native_to_translated),
+        translated_probes=quality.both_translated,
+        translated_probes_similarity_at_fmr=_similarity_at_fmr(manifest.translated_to_translated),
+        translated_probes_native_faces=quality.translated,
         source_native=quality.source_native,
         target_native=quality.target_native,
     )
+
+
+def _similarity_at_fmr(calibration: Calibration | None) -> dict[str, float] | None:
+    if calibration is None:
+        return None
+    strictest = calibration.points[-1].fmr
+    return {level: calibration.similarity_at(float(level)) for level in FMR_LEVELS if float(level) >= strictest}
 
 
 def _low_confidence(confidences: Iterable[float]) -> LowConfidence | None:

@@ -40,13 +40,21 @@ class LowConfidence(_Facts):
 
 
 class Expected(_Facts):
-    """What the translator's manifest says of identification: translated faces beside native ones of both spaces."""
+    """What the translator's manifest says of searches for faces that it translates, and of native ones beside them.
+
+    `similarity_at_fmr`: by false-match rate, such as `1e-3`, the similarity that impostors exceed so often. What an
+    older manifest does not say is null.
+    """
 
     probes: int
     distractors: int
-    translated: Identification
-    source_native: Identification | None
-    target_native: Identification
+    native_probes: Identification | None  # of the new encoder, for translated faces
+    native_probes_similarity_at_fmr: dict[str, float] | None
+    translated_probes: Identification | None  # of the old encoder, for translated faces
+    translated_probes_similarity_at_fmr: dict[str, float] | None
+    translated_probes_native_faces: Identification  # of the old encoder, for faces that are enrolled natively
+    source_native: Identification | None  # the old encoder by itself
+    target_native: Identification  # the new encoder by itself
 
 
 class OriginPlan(_Facts):
