@@ -103,13 +103,6 @@ local function hold(fields, space, feature, translator, confidence)
   end
   count('held:' .. space, 1)
 end
-local function keep(fields, face) -- what it has in copies for which nothing is given
-  for _, copy in ipairs(copies) do
-    local space = copy.space
-    local before = redis.call('HMGET', face, 'feature:' .. space, 'translator:' .. space, 'confidence:' .. space)
-    if before[1] and not given[space] then hold(fields, space, before[1], before[2], before[3]) end
-  end
-end
 for i = first, #ARGV, width do
   local face_id, subject, face = ARGV[i], ARGV[i + 1], face_key(ARGV[i])
   local fields = {{'subject', subject, 'enrolled_at_ms', ARGV[i + 3], 'origin', origin, 'revision', revision}}
@@ -122,7 +115,6 @@ for i = first, #ARGV, width do
   end
   local before = redis.call('HGET', face, 'subject')
   if before then
-    if before == subject then keep(fields, face) end
     uncount(face)
     redis.call('DEL', face)
   else

@@ -17,6 +17,7 @@ from tests.integration.gallery_copies import (
     copies,
     enrolled,
     ids,
+    translate,
     translated,
 )
 from tests.integration.gallery_stores import (
@@ -85,18 +86,23 @@ async def test_enrolment_that_does_not_know_the_copies_changes_nothing(stores: S
             await store.get("staff", "new")
 
 
-async def test_a_replaced_face_keeps_what_is_not_given_unless_its_subject_changes(stores: Stores) -> None:
+async def test_a_replaced_photo_comes_back_in_no_copy(stores: Stores) -> None:
     async with stores.open() as store:
-        faces, _ = await enrolled(store, 3)
+        faces, features = await enrolled(store, 3)
         await store.add_copy("staff", OTHER_SPACE)
         await complete(store)
-        moved = Face(faces[1].face_id, "somebody-else")
-        await store.upsert("staff", [faces[0], moved], Rendition(SPACE, unit_features(2, seed=7)))
-        assert await copies(store) == {SPACE.id: 3, OTHER_SPACE.id: 2}
-        kept = await store.get("staff", faces[0].face_id)
-        assert [held.translator for held in kept.held] == [TRANSLATOR, None]
-        assert [held.space for held in (await store.get("staff", moved.face_id)).held] == [SPACE.id]
-        assert ids(await store.claim("staff", OTHER_SPACE, 10, LONG_MS)) == [moved.face_id]
+        await store.upsert("staff", faces[:2], Rendition(SPACE, unit_features(2, seed=7)))
+        assert await copies(store) == {SPACE.id: 3, OTHER_SPACE.id: 1}
+        for face in faces[:2]:
+            assert [held.space for held in (await store.get("staff", face.face_id)).held] == [SPACE.id]
+        found = await store.search("staff", OTHER_SPACE, translated(features).features, 3)
+        assert [[match.face_id for match in matches] for matches in found.matches] == [[faces[2].face_id]] * 3
+        claim = await store.claim("staff", OTHER_SPACE, 10, LONG_MS)
+        assert ids(claim) == sorted(face.face_id for face in faces[:2])
+        assert claim is not None
+        await translate(store, claim)
+        anew = await store.search("staff", OTHER_SPACE, translated(unit_features(2, seed=7)).features, 1)
+        assert [matches[0].face_id for matches in anew.matches] == [face.face_id for face in faces[:2]]
 
 
 async def test_a_deleted_face_is_in_no_copy(stores: Stores) -> None:

@@ -9,7 +9,7 @@ from service.errors import CopiesChangedError, GalleryLimitError
 from service.galleries.embedded import face_records
 from service.galleries.embedded.columns import SlotArray
 from service.galleries.embedded.database import SLOTS_MAX, erase_deleted, number_of
-from service.galleries.embedded.face_records import Enrolment, Replaced
+from service.galleries.embedded.face_records import Enrolment
 from service.galleries.embedded.memory import MemoryGallery
 from service.galleries.values import Face, Rendition
 
@@ -108,21 +108,15 @@ def _show(gallery: MemoryGallery, enrolment: Enrolment, new: int, faceless: Sequ
     tags = [face_records.tags_text(face) for face in faces]
     times_ms = [face.enrolled_at_ms for face in faces]
     roster.put(slots, [face.face_id for face in faces], subjects, tags, times_ms)
-    moved = slots_of(r.number for r in _moved(enrolment))
+    replaced = slots_of(r.number for r in enrolment.replaced.values())
     for copy in gallery.copies.values():
         given = enrolment.held.get(copy.keys.copy)
         if given is not None:
             copy.features.put(slots, given.features, given.translator)
         else:
-            copy.features.remove(moved)
+            copy.features.remove(replaced)
             copy.claims.reopen([face.face_id for face in faces])
     roster.remove_subjects(slots_of(faceless))
-
-
-def _moved(enrolment: Enrolment) -> list[Replaced]:
-    pairs = zip(enrolment.faces, enrolment.subject_numbers, strict=True)
-    before = [(enrolment.replaced.get(face.face_id), subject) for face, subject in pairs]
-    return [replaced for replaced, subject in before if replaced and replaced.subject_number != subject]
 
 
 def _hide(

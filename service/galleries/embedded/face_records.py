@@ -29,11 +29,8 @@ INSERT_FACE = (
 INSERT_FEATURE = (
     "INSERT OR REPLACE INTO features (face, space, copy, translator, confidence, feature) VALUES (?, ?, ?, ?, ?, ?)"
 )
-# A new enrolment replaces an original that is in no copy, what is given anew, and all features of another subject.
-DELETE_REPLACED = (
-    f"DELETE FROM features WHERE face = ? AND (? OR copy IS NULL OR copy NOT IN {LIVE_COPIES}"  # noqa: S608
-    " OR space IN (SELECT value FROM json_each(?)))"
-)
+# A new enrolment replaces the original and all features made of it: the face is missing in a copy that is given none.
+DELETE_REPLACED = "DELETE FROM features WHERE face = ?"
 DELETE_FACELESS = (
     "DELETE FROM subjects WHERE number IN (SELECT value FROM json_each(?))"
     " AND NOT EXISTS (SELECT 1 FROM faces WHERE faces.subject = subjects.number) RETURNING number"
@@ -92,12 +89,11 @@ def enrol(connection: sqlite3.Connection, gallery: int, enrolment: Enrolment) ->
         (revision,) = connection.execute("SELECT last FROM revisions").fetchone()
         origin = key_of_space(connection, enrolment.original.space)
         held = [(copy, key_of_space(connection, given.space), given) for copy, given in enrolment.held.items()]
-        given_spaces = {origin, *(space for _, space, _ in held)}
         connection.executemany(
             "INSERT INTO subjects (number, gallery, subject) VALUES (?, ?, ?)",
             [(number, gallery, subject) for subject, number in enrolment.new_subjects.items()],
         )
-        connection.executemany(DELETE_REPLACED, _replaced_rows(enrolment, list(given_spaces)))
+        connection.executemany(DELETE_REPLACED, [(replaced.number,) for replaced in enrolment.replaced.values()])
         connection.executemany(
             INSERT_FACE,
             [
@@ -210,14 +206,6 @@ def originals_of(connection: sqlite3.Connection, rows: sqlite3.Cursor) -> Iterat
         face = Face(face_id, subject, tuple(json.loads(tags)), enrolled_at_ms, metadata)
         space = spaces[origin]
         yield Original(face, space, unpack_float32(feature, space.dim)[0], revision)
-
-
-def _replaced_rows(enrolment: Enrolment, spaces: Sequence[int]) -> Iterator[tuple[int, bool, str]]:
-    given = json.dumps(spaces)
-    for face, subject_number in zip(enrolment.faces, enrolment.subject_numbers, strict=True):
-        replaced = enrolment.replaced.get(face.face_id)
-        if replaced is not None:
-            yield replaced.number, replaced.subject_number != subject_number, given
 
 
 def _packed_rows(features: Features) -> Iterator[bytes]:
