@@ -167,6 +167,20 @@ async def test_a_missing_index_is_made_again_and_complete_before_a_search(server
         assert len(administer(server, "FT._LIST")) == 1  # type: ignore[arg-type] # a list
 
 
+async def test_faces_enrolled_while_an_index_is_read_hide_nobody_who_is_not_read_yet(server: RedisServer) -> None:
+    rows, more = 12_000, 1500
+    features, faces = unit_features(rows), faces_of(rows)
+    async with RedisStores(server).open() as store:
+        await store.create("staff", SPACE)
+        await enrol(store, faces, features)
+        drop_index(server)
+        new = [Face(f"new-{row}", f"new-{row}") for row in range(more)]
+        batches = [slice(start, start + 100) for start in range(0, more, 100)]
+        writes = (store.upsert("staff", new[b], native(unit_features(more, seed=1)[b])) for b in batches)
+        found, *_ = await asyncio.gather(store.search("staff", SPACE, features[::60], 1), *writes)
+        assert [matches[0].face_id for matches in found.matches] == [face.face_id for face in faces[::60]]
+
+
 async def test_a_full_redis_refuses_the_whole_batch(server: RedisServer) -> None:
     async with RedisStores(server).open() as store:
         await store.create("staff", SPACE)
