@@ -89,6 +89,11 @@ def faces_of(rows: int, faces_per_subject: int = 1) -> list[Face]:
     return [Face(f"face-{row * 7919 % rows:06d}", f"subject-{row // faces_per_subject:06d}") for row in range(rows)]
 
 
+def on_disk(directory: Path, feature: Features) -> bool:
+    """Whether a feature lies in a file of an embedded store."""
+    return any(feature.tobytes() in file.read_bytes() for file in directory.iterdir())
+
+
 async def all_originals(store: GalleryStore, gallery: str) -> dict[str, Face]:
     """Every face of a gallery by its id."""
     faces: dict[str, Face] = {}

@@ -62,15 +62,21 @@ def add(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSp
         gallery.copies[space] = empty_copy(keys, space, clock)
 
 
-def drop_copy(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace) -> None:
-    """Drop a copy that does not serve, but for erasing its features. Raises CopyServesError."""
+def drop_copy(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace) -> tuple[int, int] | None:
+    """Let a copy that does not serve be gone; returns the keys of gallery and copy, by which it is to be erased.
+
+    Raises:
+        CopyServesError.
+    """
     if space == gallery.serving:
         raise CopyServesError("the copy that serves searches cannot be dropped")
     if space not in gallery.copies:
-        return
-    copy_records.drop_copy(connection, gallery.copies[space].keys.copy)
+        return None
+    copy = gallery.copies[space].keys.copy
+    copy_records.drop_copy(connection, copy)
     with gallery.lock.write():
         del gallery.copies[space]
+    return gallery.key, copy
 
 
 def serve(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace) -> None:
