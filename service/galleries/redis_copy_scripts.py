@@ -28,14 +28,18 @@ return 1
 """
 
 # ARGV: 1 the space, 2 its dim. Features remain in the faces, and the index remains.
+# Returns what tells the copy that is to be taken out, dropped now or before, from all others; nothing if there is none.
 DROP_COPY = f"""{OPENING}{_FRESH_SECOND}
 local copy = copy_in(ARGV[1], ARGV[2])
-if not copy then return 0 end
+if not copy then
+  local dropped = redis.call('HGET', gallery, 'dropped:' .. ARGV[1])
+  return dropped and incarnation .. ':' .. string.match(dropped, '^%d+')
+end
 if copy == copies[1] then return redis.error_reply('COPYSERVES') end
 redis.call('HDEL', gallery, 'second', 'held:' .. copy.space, 'approximation:' .. copy.space)
 forget_claims()
 redis.call('HSET', gallery, 'dropped:' .. copy.space, copy.number .. ' ')
-return 1
+return incarnation .. ':' .. copy.number
 """
 
 # One bounded step that takes a dropped copy's features out of the faces; a native one stays as the original.

@@ -38,12 +38,36 @@ async def create(redis: RedisCommands, gallery: str, space: FeatureSpace, galler
     return new
 
 
-async def drop(redis: RedisCommands, gallery: str) -> None:
-    """Delete a gallery. What an interruption leaves undone the next `drop`, with success, or `create` completes."""
-    dropped = await redis.change(scripts.DROP, key_of(gallery))
-    purged = await _purge(redis, gallery)
-    if not dropped and not purged:
+async def drop(redis: RedisCommands, gallery: str) -> str:
+    """Let a gallery be gone; returns the incarnation that `purge` is to erase, also if it was dropped before."""
+    incarnation = await redis.change(scripts.DROP, key_of(gallery))
+    if incarnation is None:
         raise UnknownGalleryError("no such gallery")
+    return str(incarnation.decode())
+
+
+async def purge(redis: RedisCommands, gallery: str) -> bool:
+    """Erase what was dropped of this name, in bounded steps; False if there is nothing. Several may do so at once."""
+    fields = await redis.command("HGETALL", dropped_key_of(gallery))
+    if not fields:
+        return False
+    record = GalleryRecord.read(gallery, fields)
+    for number in (*(copy.number for copy in record.copies), *record.dropped.values()):
+        await drop_index(redis, record, number)
+    # Each step deletes some and none is added: the record that admits faces is gone.
+    while await redis.change(scripts.PURGE, key_of(gallery), record.incarnation, PURGE_FACES) == 1:
+        pass
+    await redis.change(scripts.GIVE_NAME_BACK, GALLERIES_KEY, gallery, record.incarnation)
+    await redis.change(scripts.FORGET, key_of(gallery), record.incarnation)
+    return True
+
+
+async def purge_what_is_left(redis: RedisCommands) -> None:
+    """Erase galleries that were dropped by who has ended since."""
+    names = [name.decode() for name in await redis.command("HKEYS", GALLERIES_KEY)]
+    dropped = await redis.commands([("EXISTS", dropped_key_of(name)) for name in names])
+    for name in (name for name, is_dropped in zip(names, dropped, strict=True) if is_dropped):
+        await purge(redis, name)
 
 
 async def _create_or_find(
@@ -51,7 +75,7 @@ async def _create_or_find(
 ) -> tuple[GalleryRecord, bool]:
     created = 0
     while not (fields := await redis.command("HGETALL", key_of(gallery))):  # within the bound of the operation
-        await _purge(redis, gallery)
+        await purge(redis, gallery)
         incarnation = await _take_name(redis, gallery, galleries_max)
         first = f"{FIRST_COPY} {space.dim} {space.id}"
         created = await redis.change(scripts.CREATE, key_of(gallery), incarnation, first)
@@ -76,21 +100,5 @@ async def _give_idle_names_back(redis: RedisCommands) -> None:
     names = [(name.decode(), value) for name, value in (await redis.command("HGETALL", GALLERIES_KEY)).items()]
     held = await redis.commands([("EXISTS", key_of(name)) for name, _ in names])
     for (name, incarnation), exists in zip(names, held, strict=True):
-        if not exists and not await _purge(redis, name):
+        if not exists and not await purge(redis, name):
             await redis.change(scripts.GIVE_NAME_BACK, GALLERIES_KEY, name, incarnation)
-
-
-async def _purge(redis: RedisCommands, gallery: str) -> bool:
-    """Complete a drop; False if there is none to complete."""
-    fields = await redis.command("HGETALL", dropped_key_of(gallery))
-    if not fields:
-        return False
-    record = GalleryRecord.read(gallery, fields)
-    for number in (*(copy.number for copy in record.copies), *record.dropped.values()):
-        await drop_index(redis, record, number)
-    # Each step deletes some and none is added: the record that admits faces is gone.
-    while await redis.change(scripts.PURGE, key_of(gallery), record.incarnation, PURGE_FACES) == 1:
-        pass
-    await redis.change(scripts.GIVE_NAME_BACK, GALLERIES_KEY, gallery, record.incarnation)
-    await redis.change(scripts.FORGET, key_of(gallery), record.incarnation)
-    return True
