@@ -143,6 +143,11 @@ class TranslatorManifest(_Facts):
     confidence: ConfidenceModel | None
     parity: Parity
 
+    @property
+    def name(self) -> str:
+        """`id@version`: which translator made something."""
+        return f"{self.id}@{self.version}"
+
     @model_validator(mode="after")
     def _facts_agree(self) -> "TranslatorManifest":
         if self.source.id == self.target.id:

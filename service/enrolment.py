@@ -153,7 +153,7 @@ def _rendition(space: FeatureSpace, brought: Brought) -> Rendition | None:
     """What was translated; None for what came in the space."""
     if (manifest := brought.translator) is None:
         return None
-    return Rendition(space, brought.features, f"{manifest.id}@{manifest.version}", brought.confidence)
+    return Rendition(space, brought.features, manifest.name, brought.confidence)
 
 
 def _inference_s(brought: Iterable[Brought]) -> float | None:

@@ -133,7 +133,7 @@ def _column_names(job: Job, file: Path, schema: pa.Schema) -> tuple[str, str]:
 def _metadata(manifest: TranslatorManifest, source: Source, start: int, stop: int) -> dict[bytes, bytes]:
     facts = {
         "r3an.derived_from": manifest.source.id,
-        "r3an.translator": f"{manifest.id}@{manifest.version}",
+        "r3an.translator": manifest.name,
         "r3an.translator_sha256": manifest.sha256,
         "r3an.input_sha256": source.sha256,
         "r3an.input_rows": f"{start}-{stop}",

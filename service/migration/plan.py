@@ -117,7 +117,7 @@ def _origin_plan(
     return OriginPlan(
         model=origin,
         faces=faces,
-        translator=f"{manifest.id}@{manifest.version}",
+        translator=manifest.name,
         method=manifest.method,
         expected=_expected(manifest),
         low_confidence=_low_confidence(confidences),
