@@ -10,7 +10,7 @@ from service.errors import GallerySpaceMismatchError, GalleryTooSmallError, Unkn
 from service.galleries.base import GalleryStore
 from service.galleries.values import Face, Found, Ranking, Where
 from tests.integration.gallery_copies import complete
-from tests.integration.gallery_stores import OTHER_SPACE, SPACE, Stores, faces_of, native, unit_features
+from tests.integration.gallery_stores import OTHER_SPACE, SPACE, Stores, approximated, faces_of, native, unit_features
 
 ROWS = 1000
 PER_SUBJECT = 4
@@ -47,9 +47,9 @@ async def test_only_a_search_that_allows_for_it_is_approximate_and_it_says_so(st
     exact = await search(store)
     assert exact.exact
     assert (await store.info("staff")).copies[0].approximation is None
-    measured = await store.approximate("staff", SPACE)
+    measured = await approximated(store)
     assert (await store.info("staff")).copies[0].approximation == measured
-    assert await store.approximate("staff", SPACE) == measured  # what is there stays as it is
+    assert await approximated(store) == measured  # what is there stays as it is
     for ranking in (Ranking.FACES, Ranking.SUBJECTS_BY_BEST):
         found = await search(store, ranking=ranking)
         assert (found.exact, found.searched, len(found.matches)) == (False, ROWS, len(PROBES))
@@ -64,7 +64,7 @@ async def test_only_a_search_that_allows_for_it_is_approximate_and_it_says_so(st
 
 
 async def test_the_recall_is_that_of_the_answers_against_a_float64_scan(store: GalleryStore) -> None:
-    measured = await store.approximate("staff", SPACE)
+    measured = await approximated(store)
     assert (measured.faces, measured.probes) == (ROWS, ROWS)
     similarities = FEATURES.astype(np.float64) @ FEATURES.astype(np.float64).T
     np.fill_diagonal(similarities, -np.inf)  # a probe's own face is not sought
@@ -82,7 +82,7 @@ async def test_the_recall_is_that_of_the_answers_against_a_float64_scan(store: G
 
 
 async def test_where_all_faces_are_candidates_the_answer_is_the_exact_one(store: GalleryStore) -> None:
-    await store.approximate("staff", SPACE)
+    await approximated(store)
     for subject in range(50, ROWS // PER_SUBJECT):
         await store.delete_subject("staff", f"subject-{subject:06d}")
     for ranking in (Ranking.FACES, Ranking.SUBJECTS_BY_BEST):
@@ -93,7 +93,7 @@ async def test_where_all_faces_are_candidates_the_answer_is_the_exact_one(store:
 
 
 async def test_enrolled_replaced_and_deleted_faces_are_kept_up(store: GalleryStore) -> None:
-    await store.approximate("staff", SPACE)
+    await approximated(store)
     changed = unit_features(40, seed=2)
     faces = [*FACES[:20], *(Face(f"new-{row}", "somebody") for row in range(20))]
     await store.upsert("staff", faces, native(changed))
@@ -108,7 +108,7 @@ async def test_enrolled_replaced_and_deleted_faces_are_kept_up(store: GallerySto
 async def test_a_restart_keeps_it(stores: Stores) -> None:
     async with stores.open() as store:
         await enrol(store)
-        measured = await store.approximate("staff", SPACE)
+        measured = await approximated(store)
         before = await search(store)
     async with stores.open() as store:
         assert (await store.info("staff")).copies[0].approximation == measured
@@ -123,14 +123,14 @@ async def test_a_restart_keeps_it(stores: Stores) -> None:
 
 
 async def test_it_is_its_copys_and_a_cut_over_searches_exactly(store: GalleryStore) -> None:
-    measured = await store.approximate("staff", SPACE)
+    measured = await approximated(store)
     await store.add_copy("staff", OTHER_SPACE)
     await complete(store, ROWS)
     await store.serve("staff", OTHER_SPACE)
     assert [copy.approximation for copy in (await store.info("staff")).copies] == [None, measured]
     assert (await store.search("staff", OTHER_SPACE, PROBES, 10, exact=False)).exact
     assert not (await search(store)).exact
-    assert (await store.approximate("staff", OTHER_SPACE)).faces == ROWS
+    assert (await approximated(store, space=OTHER_SPACE)).faces == ROWS
     assert not (await store.search("staff", OTHER_SPACE, PROBES, 10, exact=False)).exact
     await store.drop_copy("staff", SPACE)
     await store.add_copy("staff", SPACE)
@@ -139,7 +139,7 @@ async def test_it_is_its_copys_and_a_cut_over_searches_exactly(store: GallerySto
 
 
 async def test_it_goes_with_its_gallery(store: GalleryStore) -> None:
-    await store.approximate("staff", SPACE)
+    await approximated(store)
     await store.drop("staff")
     await enrol(store)
     assert (await store.info("staff")).copies[0].approximation is None
@@ -153,7 +153,7 @@ async def test_a_subject_far_away_is_found_behind_another_ones_many_faces(store:
     faces = [Face(f"face-{row:04d}", "many") for row in range(ROWS)]
     await store.upsert("crowd", faces, native(near.astype(np.float32)))
     await store.upsert("crowd", [Face("other", "one")], native(-unit_features(1)))
-    await store.approximate("crowd", SPACE)
+    await approximated(store, "crowd")
     ranking = Ranking.SUBJECTS_BY_BEST
     [matches] = (await store.search("crowd", SPACE, unit_features(1), 2, ranking=ranking, exact=False)).matches
     assert [match.subject for match in matches] == ["many", "one"]
@@ -162,7 +162,7 @@ async def test_a_subject_far_away_is_found_behind_another_ones_many_faces(store:
 async def test_what_cannot_be_approximated_is_refused(store: GalleryStore) -> None:
     await store.delete_face("staff", FACES[0].face_id)
     with pytest.raises(GalleryTooSmallError):
-        await store.approximate("staff", SPACE)
+        await approximated(store)
     for change in (store.approximate, store.exactly):
         with pytest.raises(GallerySpaceMismatchError):
             await change("staff", OTHER_SPACE)

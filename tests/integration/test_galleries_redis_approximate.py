@@ -12,7 +12,15 @@ from service.galleries import redis_approximation
 from service.galleries.base import GalleryStore
 from service.galleries.redis_commands import RedisCommands
 from service.galleries.redis_index import complete_index
-from tests.integration.gallery_stores import SPACE, RedisStores, administer, faces_of, native, unit_features
+from tests.integration.gallery_stores import (
+    SPACE,
+    RedisStores,
+    administer,
+    approximated,
+    faces_of,
+    native,
+    unit_features,
+)
 
 ROWS = 1000
 PROBES = unit_features(5, seed=1)
@@ -49,34 +57,34 @@ def indexes(server: RedisServer) -> list[str]:
 async def test_without_its_index_searches_are_exact_until_it_is_built_again(server: RedisServer) -> None:
     async with RedisStores(server).open() as store:
         await enrol(store)
-        await store.approximate("staff", SPACE)
+        await approximated(store)
         for name in administer(server, "FT._LIST"):  # type: ignore[attr-defined] # a list
             administer(server, "FT.DROPINDEX", name)
         assert await is_exact(store)
-        await store.approximate("staff", SPACE)
+        await approximated(store)
         assert not await is_exact(store)
 
 
 async def test_a_killed_redis_keeps_it(server: RedisServer) -> None:
     async with RedisStores(server).open() as store:
         await enrol(store)
-        measured = await store.approximate("staff", SPACE)
+        measured = await approximated(store)
         await asyncio.to_thread(server.kill)
         with pytest.raises(GalleryUnavailableError):
-            await store.approximate("staff", SPACE)
+            await approximated(store)
         await asyncio.to_thread(server.start)
         exact = await store.search("staff", SPACE, PROBES, 3)
         assert (await store.search("staff", SPACE, PROBES, 3, exact=False)).matches == exact.matches
         async with asyncio.timeout(60):
             while await is_exact(store):  # until Redis has made the graph anew
                 pass
-        assert await store.approximate("staff", SPACE) == measured
+        assert await approximated(store) == measured
 
 
 async def test_all_gateways_search_by_what_one_has_built(server: RedisServer) -> None:
     async with RedisStores(server).open() as store, RedisStores(server).open() as other:
         await enrol(store)
-        answers = await asyncio.gather(*(one.approximate("staff", SPACE) for one in (store, other)))
+        answers = await asyncio.gather(*(approximated(one) for one in (store, other)))
         assert {(a.faces, a.probes) for a in answers} == {(ROWS, ROWS)}
         assert not await is_exact(store)
         assert not await is_exact(other)
@@ -97,7 +105,7 @@ async def test_one_gateway_removes_what_another_is_building(
         await enrol(store)
         monkeypatch.setattr(redis_approximation, "complete_index", complete_and_be_removed)
         with pytest.raises((ConflictError, GalleryUnavailableError)):
-            await store.approximate("staff", SPACE)
+            await approximated(store)
         assert (await store.info("staff")).copies[0].approximation is None
         assert await is_exact(store)
         assert indexes(server) == ["index"]
@@ -113,7 +121,7 @@ async def test_a_build_that_was_cut_off_is_taken_up_and_leaves_nothing_when_remo
         await asyncio.wait([asking])
     async with RedisStores(server).open() as store:
         assert await is_exact(store)
-        assert (await store.approximate("staff", SPACE)).probes == ROWS
+        assert (await approximated(store)).probes == ROWS
         assert not await is_exact(store)
         await store.drop("staff")
         assert administer(server, "DBSIZE") == 0
