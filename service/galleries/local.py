@@ -9,7 +9,6 @@ from typing import Self
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.errors import UnknownGalleryError
 from service.galleries.background import TIMEOUT_MS, wait_s_within
 from service.galleries.builds import Builds
 from service.galleries.embedded import approximations, copies, copy_records, enrolment, face_records, note_records
@@ -86,9 +85,7 @@ class LocalGalleries:
 
     async def info(self, gallery: str) -> GalleryInfo:
         """Describe a gallery."""
-        if (info := self._keeper.infos.get(gallery)) is None:
-            raise UnknownGalleryError("no such gallery")
-        return info
+        return self._keeper.info(gallery)
 
     async def list(self) -> list[GalleryInfo]:
         """All galleries, by name."""

@@ -3,11 +3,12 @@
 import secrets
 
 from contract.spaces import FeatureSpace
-from service.errors import GalleryLimitError, GallerySpaceMismatchError, UnknownGalleryError
+from service.errors import UnknownGalleryError
 from service.galleries import redis_gallery_scripts as scripts
 from service.galleries.redis_commands import RedisCommands
 from service.galleries.redis_index import complete_index, drop_index
-from service.galleries.redis_records import FIRST_COPY, GALLERIES_KEY, GalleryRecord, dropped_key_of, key_of
+from service.galleries.redis_records import FIRST_COPY, GALLERIES_KEY, GalleryRecord, HeldCopy, dropped_key_of, key_of
+from service.galleries.refusals import NO_GALLERY, no_copy, serves_another, too_many_galleries
 
 PURGE_FACES = 500
 
@@ -16,8 +17,17 @@ async def find(redis: RedisCommands, gallery: str) -> GalleryRecord:
     """The record of a gallery. Raises UnknownGalleryError."""
     fields = await redis.command("HGETALL", key_of(gallery))
     if not fields:
-        raise UnknownGalleryError("no such gallery")
+        raise UnknownGalleryError(NO_GALLERY)
     return GalleryRecord.read(gallery, fields)
+
+
+async def find_copy(redis: RedisCommands, gallery: str, space: FeatureSpace) -> tuple[GalleryRecord, HeldCopy]:
+    """The record of a gallery and its copy in a space. Raises UnknownGalleryError, GallerySpaceMismatchError."""
+    record = await find(redis, gallery)
+    copy = record.copy_in(space)
+    if copy is None:
+        raise no_copy(space)
+    return record, copy
 
 
 async def find_all(redis: RedisCommands) -> list[GalleryRecord]:
@@ -32,7 +42,7 @@ async def create(redis: RedisCommands, gallery: str, space: FeatureSpace, galler
     record, new = await _create_or_find(redis, gallery, space, galleries_max)
     serving = record.copies[0]
     if serving.space != space:
-        raise GallerySpaceMismatchError(f"the gallery is served in the feature space {serving.space.id}")
+        raise serves_another(serving.space)
     for copy in record.copies:
         await complete_index(redis, record, copy)
     return new
@@ -42,7 +52,7 @@ async def drop(redis: RedisCommands, gallery: str) -> str:
     """Let a gallery be gone; returns the incarnation that `purge` is to erase, also if it was dropped before."""
     incarnation = await redis.change(scripts.DROP, key_of(gallery))
     if incarnation is None:
-        raise UnknownGalleryError("no such gallery")
+        raise UnknownGalleryError(NO_GALLERY)
     return str(incarnation.decode())
 
 
@@ -91,7 +101,7 @@ async def _take_name(redis: RedisCommands, gallery: str, galleries_max: int) -> 
         await _give_idle_names_back(redis)
         taken = await redis.change(*arguments)
     if taken is None:
-        raise GalleryLimitError(f"at most {galleries_max} galleries can be held")
+        raise too_many_galleries(galleries_max)
     return str(taken.decode())
 
 

@@ -93,10 +93,8 @@ async def translate(
 
 
 def _json_answer(translated: Translated, encoding_format: EncodingFormat) -> Response:
-    manifest = translated.manifest
-    encoded = (
-        translated.features if encoding_format == "float" else [encode_float32(row) for row in translated.features]
-    )
+    manifest, features = translated.manifest, translated.features
+    encoded = features if encoding_format == "float" else [encode_float32(row) for row in features]
     answer: dict[str, Any] = {
         "target_model": manifest.target.id,
         "translator": {"id": manifest.id, "version": manifest.version, "sha256": manifest.sha256},

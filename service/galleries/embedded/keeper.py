@@ -12,6 +12,8 @@ from service.galleries.embedded.directory import OpenDirectory
 from service.galleries.embedded.erasure import Steps, take_step
 from service.galleries.embedded.memory import MemoryGallery
 from service.galleries.embedded.threads import Threads
+from service.galleries.refusals import NO_GALLERY
+from service.galleries.values import GalleryInfo
 
 Arguments = TypeVarTuple("Arguments")
 R = TypeVar("R")
@@ -30,8 +32,15 @@ class Keeper:
         """A gallery in memory. Raises UnknownGalleryError."""
         found = self._galleries.get(gallery)
         if found is None:
-            raise UnknownGalleryError("no such gallery")
+            raise UnknownGalleryError(NO_GALLERY)
         return found
+
+    def info(self, gallery: str) -> GalleryInfo:
+        """What a gallery says of itself. Raises UnknownGalleryError."""
+        info = self.infos.get(gallery)
+        if info is None:
+            raise UnknownGalleryError(NO_GALLERY)
+        return info
 
     async def create(self, name: str, space: FeatureSpace, galleries_max: int, clock: Clock) -> bool:
         """Add a gallery; False if it is there."""
