@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from contract.vectors import Features, l2_normalize, pack_float32, unpack_float32
+from contract.vectors import Features, l2_normalize, unpack_float32
 
 
 def _is_float32_base64(text: str) -> str:
@@ -23,11 +23,6 @@ def _is_float32_base64(text: str) -> str:
 
 
 Float32Base64 = Annotated[str, AfterValidator(_is_float32_base64)]
-
-
-def encode_float32(values: NDArray[np.float32]) -> str:
-    """Base64 of little-endian float32, the manifest's form for small arrays."""
-    return base64.b64encode(pack_float32(values)).decode("ascii")
 
 
 class ConfidenceModel(BaseModel):

@@ -1,5 +1,7 @@
 """Checks, normalisation and packing of features. Used on entry and again when an engine answers."""
 
+import base64
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -43,6 +45,11 @@ def l2_normalize(features: Features) -> Features:
 def pack_float32(features: Features) -> bytes:
     """Pack [N, d] into N·d little-endian float32, row after row."""
     return features.astype("<f4", copy=False).tobytes()
+
+
+def encode_float32(features: Features) -> str:
+    """Base64 of `pack_float32`: how features, and the small arrays of a manifest, stand in JSON."""
+    return base64.b64encode(pack_float32(features)).decode("ascii")
 
 
 def unpack_float32(packed: bytes | memoryview, dim: int) -> Features:

@@ -153,14 +153,17 @@ async def _open_engine(settings: Settings) -> Engine:
 
 
 async def _open_galleries(settings: Settings) -> GalleryStore:
-    faces_max, galleries_max = settings.faces_max, settings.galleries_max
+    faces_max, galleries_max, timeout_ms = settings.faces_max, settings.galleries_max, settings.timeout_ms
     if settings.gallery_store is StoreKind.REDIS:
         url = settings.redis_url.get_secret_value()
-        return await RedisGalleries.open(
-            url, timeout_ms=settings.timeout_ms, faces_max=faces_max, galleries_max=galleries_max
-        )
-    directory = settings.gallery_dir
-    return await asyncio.to_thread(LocalGalleries.open, directory, faces_max=faces_max, galleries_max=galleries_max)
+        return await RedisGalleries.open(url, faces_max=faces_max, galleries_max=galleries_max, timeout_ms=timeout_ms)
+    return await asyncio.to_thread(
+        LocalGalleries.open,
+        settings.gallery_dir,
+        faces_max=faces_max,
+        galleries_max=galleries_max,
+        timeout_ms=timeout_ms,
+    )
 
 
 async def _keep_looking(look: Callable[[], Awaitable[None]], interval_s: float) -> None:

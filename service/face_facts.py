@@ -11,7 +11,6 @@ import orjson
 TAGS_MAX: Final = 16
 FACE_METADATA_BYTES_MAX: Final = 1024
 SUBJECT_METADATA_BYTES_MAX: Final = 4096
-NOTHING: Final = "{}"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.confidence import ConfidenceModel, encode_float32
-from contract.vectors import l2_normalize
+from contract.confidence import ConfidenceModel
+from contract.vectors import encode_float32, l2_normalize
 from training.bootstrap import identity_groups
 from training.comparison import Identities
 from training.lazy_rows import FeatureRows

@@ -1,6 +1,5 @@
 """Faces on their way into a gateway: batches of rows, cut so that none has a face_id twice."""
 
-import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,10 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from contract.vectors import Features, pack_float32
+from contract.vectors import Features, encode_float32
 from service.bulk.columns import Rows, read_rows
 from service.bulk.names import FaceColumns
-from service.face_facts import NOTHING
+from service.galleries.values import NO_METADATA
 
 Body = dict[str, object]
 
@@ -44,7 +43,7 @@ class Batch:
 
     def body(self) -> Body:
         """For POST /galleries/{gallery}/faces."""
-        features = [base64.b64encode(pack_float32(row)).decode("ascii") for row in self.features]
+        features = [encode_float32(row) for row in self.features]
         return {"source_model": self.space, "encoding_format": "base64", "features": features, "faces": self.faces}
 
 
@@ -101,7 +100,7 @@ def _instants(column: Any) -> list[str | None]:  # noqa: ANN401 - see Rows.colum
 
 def _metadata(text: str | None) -> object:
     """JSON as it stands, nested however deeply; what is none as a string. The gateway refuses what is no object."""
-    if text is None or text == NOTHING:
+    if text is None or text == NO_METADATA:
         return None
     try:
         orjson.loads(text)

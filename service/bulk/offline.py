@@ -161,7 +161,7 @@ def _metadata(manifest: TranslatorManifest, source: Source, start: int, stop: in
     read = {"r3an.input_sha256": source.sha256, "r3an.input_rows": f"{start}-{stop}"}
     facts = {
         "r3an.derived_from": manifest.source.id,
-        "r3an.translator": f"{manifest.id}@{manifest.version}",
+        "r3an.translator": manifest.name,
         "r3an.translator_sha256": manifest.sha256,
     }
     known = read if source.space == manifest.target.id else facts | read

@@ -42,7 +42,7 @@ class Translator:
     @property
     def name(self) -> str:
         """Its id@version."""
-        return f"{self.manifest.id}@{self.manifest.version}"
+        return self.manifest.name
 
     def translate(self, features: Features) -> tuple[Features, Confidence | None]:
         """Raw, checked features [N, ds] to unit-length [N, dt] and confidence [N]. Raises TranslatorError."""

@@ -85,6 +85,21 @@ def _watch(
             raise StoppedError
 
 
+@migration_cli.command("rollback")
+def roll_back(
+    migration: Id,
+    url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
+    allow_missing: Annotated[
+        bool,
+        typer.Option("--allow-missing", help="Even if faces are missing in the old copy: searches miss them then."),
+    ] = False,
+) -> None:
+    """Serve the old copy again; the new one stays."""
+    body = {"allow_missing": allow_missing}
+    _show(url, key_file, lambda gateway: gateway.post("migrations", migration, "rollback", body=body), print_migration)
+
+
 def _show(url: str, key_file: Path | None, ask: Ask, view: View) -> None:
     with command() as stopped, connect(url, key_file, stopped) as gateway:
         view(ask(gateway))
@@ -100,7 +115,6 @@ def _change(name: str, what: str) -> None:
 
 for _name, _what in (
     ("cutover", "Serve the new copy, in one step."),
-    ("rollback", "Serve the old copy again; the new one stays."),
     ("complete", "Drop the old copy: from here on there is no way back."),
     ("cancel", "Drop the new copy, before it serves."),
     ("resume", "Go on after a failure, once what failed it is mended."),

@@ -61,6 +61,8 @@ def print_migration(migration: dict[str, Any]) -> None:
             table.add_row(name.replace("_", " "), str(migration[name]))
     if progress := migration["progress"]:
         table.add_row("faces in the other copy", f"{progress['filled']:,} of {progress['faces']:,}")
+        if progress["unserved"]:
+            table.add_row("faces that searches miss", f"{progress['unserved']:,}")
         if progress["seconds_left"] is not None:
             table.add_row(
                 "seconds left", f"{progress['seconds_left']:,.0f} at {progress['faces_per_second']:,.0f} faces/s"

@@ -53,7 +53,11 @@ class GalleryStore(Protocol):
         ...
 
     async def drop(self, gallery: str) -> None:
-        """Delete a gallery with all faces and copies. Raises UnknownGalleryError."""
+        """Delete a gallery with all faces and copies. Raises UnknownGalleryError.
+
+        It is gone in one step, and erased then: behind the answer where that takes long, and after a crash when the
+        store is opened again. So is a copy.
+        """
         ...
 
     async def upsert(

@@ -1,24 +1,25 @@
 """The embedded gallery store: SQLite on disk keeps, numpy in memory searches. One process a directory."""
 
 import asyncio
-import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar, TypeVarTuple
+from typing import Self
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.errors import UnknownGalleryError
+from service.galleries.background import TIMEOUT_MS, wait_s_within
 from service.galleries.builds import Builds
 from service.galleries.embedded import approximations, copies, copy_records, enrolment, face_records, note_records
 from service.galleries.embedded.claims import Clock
-from service.galleries.embedded.database import erase_deleted
 from service.galleries.embedded.directory import OpenDirectory, open_directory
-from service.galleries.embedded.memory import MemoryGallery
+from service.galleries.embedded.erasure import erase_copy, erase_gallery
+from service.galleries.embedded.keeper import Keeper
 from service.galleries.embedded.searching import search_in_steps
 from service.galleries.embedded.sketching import sketch
 from service.galleries.embedded.threads import Threads
+from service.galleries.erasures import Erasures
 from service.galleries.notes import notes_max
 from service.galleries.values import (
     EVERYWHERE,
@@ -35,9 +36,6 @@ from service.galleries.values import (
     Where,
 )
 
-Arguments = TypeVarTuple("Arguments")
-R = TypeVar("R")
-
 
 class LocalGalleries:
     """Search of galleries that fit in memory: 4 d bytes a face and copy and about 60 (see `GalleryStore`).
@@ -48,71 +46,81 @@ class LocalGalleries:
 
     name = "local"
 
-    def __init__(self, directory: OpenDirectory, *, faces_max: int, galleries_max: int, clock: Clock) -> None:
+    def __init__(
+        self, directory: OpenDirectory, *, faces_max: int, galleries_max: int, clock: Clock, wait_s: float
+    ) -> None:
         self._directory = directory
-        self._database = directory.database
-        self._galleries = directory.galleries  # changed by the writer thread alone
-        self._infos = {name: gallery.info() for name, gallery in self._galleries.items()}  # whole at any moment
         self._faces_max = faces_max
         self._galleries_max = galleries_max
         self._notes_max = notes_max(galleries_max)
         self._clock = clock
         self._threads = Threads()
-        self._builds = Builds()
+        self._keeper = Keeper(directory, self._threads)
+        self._builds = Builds(wait_s)
+        self._erasures = Erasures(wait_s)
 
     @classmethod
-    def open(cls, directory: Path, *, faces_max: int, galleries_max: int, clock: Clock = time.monotonic) -> Self:
-        """Load every gallery of a directory, made if missing. Blocks: for start-up. `faces_max` bounds one gallery.
+    def open(
+        cls,
+        directory: Path,
+        *,
+        faces_max: int,
+        galleries_max: int,
+        timeout_ms: int = TIMEOUT_MS,
+        clock: Clock = time.monotonic,
+    ) -> Self:
+        """Load every gallery of a directory, made if missing. Blocks: for start-up.
+
+        `faces_max` bounds one gallery; what takes longer than half of `timeout_ms` goes on behind its answer.
 
         Raises:
             GalleryUnavailableError: another process has the directory open, or it cannot be read.
         """
-        opened = open_directory(directory, clock)
-        return cls(opened, faces_max=faces_max, galleries_max=galleries_max, clock=clock)
+        opened, wait_s = open_directory(directory, clock), wait_s_within(timeout_ms)
+        return cls(opened, faces_max=faces_max, galleries_max=galleries_max, clock=clock, wait_s=wait_s)
 
     async def create(self, gallery: str, space: FeatureSpace) -> bool:
         """Create a gallery with one copy; False if it exists and serves this space."""
-        return await self._threads.write(lambda: self._create(gallery, space))
+        return await self._keeper.create(gallery, space, self._galleries_max, self._clock)
 
     async def info(self, gallery: str) -> GalleryInfo:
         """Describe a gallery."""
-        if (info := self._infos.get(gallery)) is None:
-            raise UnknownGalleryError("no such gallery")
-        return info
+        return self._keeper.info(gallery)
 
     async def list(self) -> list[GalleryInfo]:
         """All galleries, by name."""
-        return sorted(self._infos.values(), key=lambda info: info.name)
+        return sorted(self._keeper.infos.values(), key=lambda info: info.name)
 
     async def drop(self, gallery: str) -> None:
         """Delete a gallery with all faces and copies."""
-        await self._threads.write(lambda: self._drop(gallery))
+        key = await self._keeper.drop(gallery)
+        await self._erasures.join((key,), partial(self._keeper.erase, erase_gallery, key))
 
     async def upsert(
         self, gallery: str, faces: Sequence[Face], original: Rendition, translated: Sequence[Rendition] = ()
     ) -> Sequence[bool]:
         """Enrol or replace faces, all or none; returns which were new."""
-        return await self._change(gallery, enrolment.upsert, faces, original, translated, self._faces_max)
+        return await self._keeper.change(gallery, enrolment.upsert, faces, original, translated, self._faces_max)
 
     async def get(self, gallery: str, face_id: str) -> FaceRecord:
         """Read one face."""
-        return await self._ask(gallery, face_records.read_face, face_id)
+        return await self._keeper.ask(gallery, face_records.read_face, face_id)
 
     async def subject(self, gallery: str, subject: str) -> SubjectRecord:
         """Read one subject."""
-        return await self._ask(gallery, face_records.read_subject, subject)
+        return await self._keeper.ask(gallery, face_records.read_subject, subject)
 
     async def describe_subject(self, gallery: str, subject: str, metadata: str) -> None:
         """Keep JSON text with a subject."""
-        await self._ask(gallery, face_records.describe_subject, subject, metadata)
+        await self._keeper.ask(gallery, face_records.describe_subject, subject, metadata)
 
     async def delete_face(self, gallery: str, face_id: str) -> None:
         """Delete one face from record and copies."""
-        await self._change(gallery, enrolment.delete_face, face_id)
+        await self._keeper.change(gallery, enrolment.delete_face, face_id)
 
     async def delete_subject(self, gallery: str, subject: str) -> int:
         """Delete all faces of a subject; returns how many."""
-        return await self._change(gallery, enrolment.delete_subject, subject)
+        return await self._keeper.change(gallery, enrolment.delete_subject, subject)
 
     async def search(
         self,
@@ -126,76 +134,76 @@ class LocalGalleries:
         exact: bool = True,
     ) -> Found:
         """The top_k of each probe [N, d] in the copy of their space."""
-        return await search_in_steps(self._threads, self._find(gallery), space, probes, top_k, ranking, where, exact)
+        found = self._keeper.find(gallery)
+        return await search_in_steps(self._threads, found, space, probes, top_k, ranking, where, exact)
 
     async def approximate(self, gallery: str, space: FeatureSpace) -> Approximation:
         """Sketch a copy and measure what is found by it."""
-        found = self._find(gallery)
+        found = self._keeper.find(gallery)
         copy = found.searched(space)
         if copy.approximation is not None:
             return copy.approximation
 
         async def build() -> Approximation:
-            return await self._change(gallery, approximations.keep, copy, await sketch(self._threads, found, copy))
+            measured = await sketch(self._threads, found, copy)
+            return await self._keeper.change(gallery, approximations.keep, copy, measured)
 
         return await self._builds.join((gallery, space), build)
 
     async def exactly(self, gallery: str, space: FeatureSpace) -> None:
         """Forget a copy's sketch, or give up making it."""
         await self._builds.give_up((gallery, space))
-        await self._change(gallery, approximations.forget, space)
+        await self._keeper.change(gallery, approximations.forget, space)
 
     async def originals(self, gallery: str, after: str | None, limit: int) -> Sequence[Original]:
         """The next faces by face_id, at most `limit`."""
-        return await self._ask(gallery, face_records.read_originals, after, limit)
+        return await self._keeper.ask(gallery, face_records.read_originals, after, limit)
 
     async def add_copy(self, gallery: str, space: FeatureSpace) -> None:
         """Begin a second copy, empty."""
-        await self._change(gallery, copies.add, space, self._clock)
+        await self._keeper.change(gallery, copies.add, space, self._clock)
 
     async def drop_copy(self, gallery: str, space: FeatureSpace, *, key: str | None = None) -> None:
-        """Drop a copy that does not serve; originals stay. What an interrupted drop left is erased by the next."""
-        await self._change(gallery, copies.drop_copy, space, key)
-        for copy in await self._ask(gallery, copy_records.dropped_copies):
-            slot: int | None = 0
-            while slot is not None:
-                slot = await self._ask(gallery, copy_records.erase_copy, copy, slot)
+        """Drop a copy that does not serve; originals stay."""
+        dropped = await self._keeper.change(gallery, copies.drop_copy, space, key)
+        if dropped is not None:
+            await self._erasures.join(dropped, partial(self._keeper.erase, erase_copy, *dropped))
 
     async def serve(self, gallery: str, space: FeatureSpace, *, key: str | None = None, complete: bool = True) -> None:
         """Let searches be served by the copy in `space`, in one step."""
-        await self._change(gallery, copies.serve, space, key, complete)
+        await self._keeper.change(gallery, copies.serve, space, key, complete)
 
     async def origins(self, gallery: str) -> dict[str, int]:
         """How many faces were enrolled in each space, by its id."""
-        return await self._ask(gallery, copy_records.count_origins)
+        return await self._keeper.ask(gallery, copy_records.count_origins)
 
     async def claim(self, gallery: str, space: FeatureSpace, limit: int, lease_ms: int) -> Claim | None:
         """Lease faces that are missing in a copy and not leased; None when there is none now."""
-        return await self._change(gallery, copies.claim, space, limit, lease_ms)
+        return await self._keeper.change(gallery, copies.claim, space, limit, lease_ms)
 
     async def fill(self, gallery: str, claim: Claim, renditions: Sequence[Rendition]) -> int:
         """Write a claim's translations into a copy and end its lease; returns how many faces were written."""
-        return await self._change(gallery, copies.fill, claim, renditions)
+        return await self._keeper.change(gallery, copies.fill, claim, renditions)
 
     async def note(self, key: str, value: str | None, before: str | None) -> bool:
         """Keep text under a key, or forget it with its counts, if what is kept now is `before`."""
-        return await self._keep(note_records.note, key, value, before, self._notes_max)
+        return await self._keeper.keep(note_records.note, key, value, before, self._notes_max)
 
     async def noted(self, key: str) -> str | None:
         """The text under a key."""
-        return await self._keep(note_records.noted, key)
+        return await self._keeper.keep(note_records.noted, key)
 
     async def notes(self) -> Mapping[str, str]:
         """All keys with their texts."""
-        return await self._keep(note_records.notes)
+        return await self._keeper.keep(note_records.notes)
 
     async def tally(self, key: str, counts: Mapping[str, int]) -> None:
         """Add to named counts under a key."""
-        await self._keep(note_records.tally, key, counts, self._notes_max)
+        await self._keeper.keep(note_records.tally, key, counts, self._notes_max)
 
     async def tallied(self, key: str) -> Mapping[str, int]:
         """The counts under a key."""
-        return await self._keep(note_records.tallied, key)
+        return await self._keeper.keep(note_records.tallied, key)
 
     async def ready(self) -> bool:
         """True until closed: everything is in memory."""
@@ -205,47 +213,10 @@ class LocalGalleries:
         """Finish what is under way and release the directory."""
         if not self._threads.closed:
             self._threads.closed = True
+            await self._erasures.close()
             await self._builds.close()
             await asyncio.to_thread(self._shut_down)
 
     def _shut_down(self) -> None:
         self._threads.finish()
         self._directory.release.close()
-
-    def _find(self, gallery: str) -> MemoryGallery:
-        found = self._galleries.get(gallery)
-        if found is None:
-            raise UnknownGalleryError("no such gallery")
-        return found
-
-    async def _change(
-        self, gallery: str, function: Callable[[sqlite3.Connection, MemoryGallery, *Arguments], R], *args: *Arguments
-    ) -> R:
-        def run() -> R:
-            found = self._find(gallery)
-            answer = function(self._database, found, *args)
-            self._infos[gallery] = found.info()
-            return answer
-
-        return await self._threads.write(run)
-
-    async def _ask(
-        self, gallery: str, function: Callable[[sqlite3.Connection, int, *Arguments], R], *args: *Arguments
-    ) -> R:
-        return await self._threads.write(lambda: function(self._database, self._find(gallery).key, *args))
-
-    async def _keep(self, function: Callable[[sqlite3.Connection, *Arguments], R], *args: *Arguments) -> R:
-        return await self._threads.write(lambda: function(self._database, *args))
-
-    # What follows runs in the writer thread.
-
-    def _create(self, name: str, space: FeatureSpace) -> bool:
-        new = copies.create_once(self._database, self._galleries, name, space, self._galleries_max, self._clock)
-        self._infos[name] = self._galleries[name].info()
-        return new
-
-    def _drop(self, name: str) -> None:
-        gallery = self._find(name)
-        copy_records.drop_gallery(self._database, gallery.key)
-        del self._galleries[name], self._infos[name]
-        erase_deleted(self._database)

@@ -1,5 +1,6 @@
 """What share of a copy's most similar faces an approximate search finds, measured on faces of its own."""
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -39,12 +40,12 @@ class Recall:
                 self._wanted[depth] += len(nearest)
                 self._found[depth] += len({*nearest} & {*_others(found, face_id)[:depth]})
 
-    def approximation(self, faces: int, built_at_ms: int) -> Approximation:
-        """What was measured on a copy of so many faces. Raises GalleryTooSmallError: nothing, as all have gone."""
+    def approximation(self, faces: int) -> Approximation:
+        """What was measured until now on a copy of so many faces. Raises GalleryTooSmallError: nothing, all went."""
         if not all(self._wanted.values()):
             check_size(0)
         at_1, at_10 = (self._found[depth] / self._wanted[depth] for depth in DEPTHS)
-        return Approximation(built_at_ms, faces, self.probes, at_1, at_10)
+        return Approximation(time.time_ns() // 1_000_000, faces, self.probes, at_1, at_10)
 
 
 def _others(matches: Sequence[Match], face_id: str) -> list[str]:

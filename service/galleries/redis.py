@@ -1,9 +1,9 @@
 """The shared gallery store: Redis with its Query Engine, FLAT FLOAT16. Several gateways may use one Redis."""
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import partial, wraps
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Self
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
@@ -17,10 +17,13 @@ from service.galleries import (
     redis_scripts,
     redis_search,
 )
+from service.galleries.background import TIMEOUT_MS, WAIT_S, wait_s_within
 from service.galleries.builds import Builds
+from service.galleries.erasures import Erasures
 from service.galleries.notes import notes_max
 from service.galleries.redis_cluster_connection import connect
-from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
+from service.galleries.redis_commands import RedisCommands
+from service.galleries.redis_operation import bounded
 from service.galleries.redis_records import key_of, read_originals
 from service.galleries.values import (
     EVERYWHERE,
@@ -37,25 +40,7 @@ from service.galleries.values import (
     Where,
 )
 
-TIMEOUT_MS = 10_000
-
 logger = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-R = TypeVar("R")
-Operation = Callable[Concatenate["RedisGalleries", P], Coroutine[Any, Any, R]]
-
-
-def _bounded(operation: Operation[P, R]) -> Operation[P, R]:
-    """Bound all steps of an operation together: many, each just in time, would outlast any deadline."""
-
-    @wraps(operation)
-    async def bounded(self: "RedisGalleries", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with refusals_in_our_words():
-            async with self._redis.operation():
-                return await operation(self, *args, **kwargs)
-
-    return bounded
 
 
 class RedisGalleries:
@@ -68,13 +53,14 @@ class RedisGalleries:
 
     name = "redis"
 
-    def __init__(self, redis: RedisCommands, *, faces_max: int, galleries_max: int) -> None:
+    def __init__(self, redis: RedisCommands, *, faces_max: int, galleries_max: int, wait_s: float = WAIT_S) -> None:
         self._redis = redis
         self._faces_max = faces_max
         self._galleries_max = galleries_max
         self._notes_max = notes_max(galleries_max)
         self._examined = False
-        self._builds = Builds()
+        self._builds = Builds(wait_s)
+        self._erasures = Erasures(wait_s)
 
     @classmethod
     async def open(cls, url: str, *, faces_max: int, galleries_max: int, timeout_ms: int = TIMEOUT_MS) -> Self:
@@ -82,63 +68,67 @@ class RedisGalleries:
 
         `faces_max` bounds one gallery, `galleries_max` the store, `timeout_ms` each operation.
         """
-        store = cls(connect(url, timeout_ms / 1000), faces_max=faces_max, galleries_max=galleries_max)
+        redis = connect(url, timeout_ms / 1000)
+        store = cls(redis, faces_max=faces_max, galleries_max=galleries_max, wait_s=wait_s_within(timeout_ms))
         await store.ready()
+        store._erasures.begin("what is left", store._erase_what_is_left)
         return store
 
-    @_bounded
+    @bounded
     async def create(self, gallery: str, space: FeatureSpace) -> bool:
         """Create a gallery; False if it exists and serves this space."""
         return await redis_lifecycle.create(self._redis, gallery, space, self._galleries_max)
 
-    @_bounded
+    @bounded
     async def info(self, gallery: str) -> GalleryInfo:
         """Describe a gallery."""
         return (await redis_lifecycle.find(self._redis, gallery)).info
 
-    @_bounded
+    @bounded
     async def list(self) -> list[GalleryInfo]:
         """All galleries, by name."""
         return [record.info for record in await redis_lifecycle.find_all(self._redis)]
 
-    @_bounded
+    @bounded
     async def drop(self, gallery: str) -> None:
         """Delete a gallery with all faces and copies."""
-        await redis_lifecycle.drop(self._redis, gallery)
+        incarnation = await redis_lifecycle.drop(self._redis, gallery)
+        erase = partial(redis_lifecycle.purge, self._redis, gallery)
+        await self._erasures.join((gallery, incarnation), erase)
 
-    @_bounded
+    @bounded
     async def upsert(
         self, gallery: str, faces: Sequence[Face], original: Rendition, translated: Sequence[Rendition] = ()
     ) -> Sequence[bool]:
         """Enrol or replace faces, all or none; returns which were new."""
         return await redis_faces.upsert(self._redis, gallery, faces, original, translated, self._faces_max)
 
-    @_bounded
+    @bounded
     async def get(self, gallery: str, face_id: str) -> FaceRecord:
         """Read one face."""
         return await redis_faces.read_face(self._redis, gallery, face_id)
 
-    @_bounded
+    @bounded
     async def subject(self, gallery: str, subject: str) -> SubjectRecord:
         """Read one subject."""
         return await redis_faces.read_subject(self._redis, gallery, subject)
 
-    @_bounded
+    @bounded
     async def describe_subject(self, gallery: str, subject: str, metadata: str) -> None:
         """Keep JSON text with a subject."""
         await self._redis.change(redis_scripts.DESCRIBE_SUBJECT, key_of(gallery), subject, metadata)
 
-    @_bounded
+    @bounded
     async def delete_face(self, gallery: str, face_id: str) -> None:
         """Delete one face."""
         await self._redis.change(redis_scripts.DELETE_FACE, key_of(gallery), face_id)
 
-    @_bounded
+    @bounded
     async def delete_subject(self, gallery: str, subject: str) -> int:
         """Delete all faces of a subject; returns how many."""
         return int(await self._redis.change(redis_scripts.DELETE_SUBJECT, key_of(gallery), subject))
 
-    @_bounded
+    @bounded
     async def search(
         self,
         gallery: str,
@@ -153,7 +143,7 @@ class RedisGalleries:
         """The top_k of each probe [N, d] in the copy of their space."""
         return await redis_search.search(self._redis, gallery, space, probes, top_k, ranking, where, exact)
 
-    @_bounded
+    @bounded
     async def approximate(self, gallery: str, space: FeatureSpace) -> Approximation:
         """Index a copy's neighbours beside its faces and measure what is found by them."""
         approximation = await redis_approximation.find_approximation(self._redis, gallery, space)
@@ -162,69 +152,72 @@ class RedisGalleries:
         build = partial(redis_approximation.build, self._redis, gallery, space)
         return await self._builds.join((gallery, space), build)
 
-    @_bounded
+    @bounded
     async def exactly(self, gallery: str, space: FeatureSpace) -> None:
         """Drop the index of a copy's neighbours, or give up building it."""
         await self._builds.give_up((gallery, space))
         await redis_approximation.remove(self._redis, gallery, space)
 
-    @_bounded
+    @bounded
     async def originals(self, gallery: str, after: str | None, limit: int) -> Sequence[Original]:
         """The next faces by face_id, at most `limit`."""
         rows = await self._redis.read(redis_scripts.ORIGINALS, key_of(gallery), after or "", limit)
         return read_originals(rows)
 
-    @_bounded
+    @bounded
     async def add_copy(self, gallery: str, space: FeatureSpace) -> None:
         """Begin a second copy, empty."""
         await redis_copies.add_copy(self._redis, gallery, space)
 
-    @_bounded
+    @bounded
     async def drop_copy(self, gallery: str, space: FeatureSpace, *, key: str | None = None) -> None:
         """Drop a copy that does not serve."""
-        await redis_copies.drop_copy(self._redis, gallery, space, key)
+        dropped = await redis_copies.drop_copy(self._redis, gallery, space, key)
+        if dropped is not None:
+            erase = partial(redis_copies.take_out, self._redis, gallery, space.id)
+            await self._erasures.join((gallery, dropped), erase)
 
-    @_bounded
+    @bounded
     async def serve(self, gallery: str, space: FeatureSpace, *, key: str | None = None, complete: bool = True) -> None:
         """Let searches be served by another copy."""
         await redis_copies.serve(self._redis, gallery, space, key, complete)
 
-    @_bounded
+    @bounded
     async def origins(self, gallery: str) -> dict[str, int]:
         """How many faces were enrolled in each space."""
         return dict((await redis_lifecycle.find(self._redis, gallery)).origins)
 
-    @_bounded
+    @bounded
     async def claim(self, gallery: str, space: FeatureSpace, limit: int, lease_ms: int) -> Claim | None:
         """Lease faces that are missing in a copy."""
         return await redis_copies.claim(self._redis, gallery, space, limit, lease_ms)
 
-    @_bounded
+    @bounded
     async def fill(self, gallery: str, claim: Claim, renditions: Sequence[Rendition]) -> int:
         """Write a claim's translations into a copy; returns how many faces were written."""
         return await redis_copies.fill(self._redis, gallery, claim, renditions)
 
-    @_bounded
+    @bounded
     async def note(self, key: str, value: str | None, before: str | None) -> bool:
         """Keep text under a key if what is kept now is `before`; None forgets it and its counts."""
         return await redis_notes.note(self._redis, key, value, before, self._notes_max)
 
-    @_bounded
+    @bounded
     async def noted(self, key: str) -> str | None:
         """The text under a key."""
         return await redis_notes.noted(self._redis, key)
 
-    @_bounded
+    @bounded
     async def notes(self) -> Mapping[str, str]:
         """All keys with their texts."""
         return await redis_notes.notes(self._redis)
 
-    @_bounded
+    @bounded
     async def tally(self, key: str, counts: Mapping[str, int]) -> None:
         """Add to named counts under a key."""
         await redis_notes.tally(self._redis, key, counts, self._notes_max)
 
-    @_bounded
+    @bounded
     async def tallied(self, key: str) -> Mapping[str, int]:
         """The counts under a key."""
         return await redis_notes.tallied(self._redis, key)
@@ -242,7 +235,13 @@ class RedisGalleries:
             return False
         return True
 
+    async def _erase_what_is_left(self) -> None:
+        """Complete the drops of gateways that have ended since."""
+        await redis_lifecycle.purge_what_is_left(self._redis)
+        await redis_copies.take_out_what_is_left(self._redis)
+
     async def close(self) -> None:
         """Close every connection. Writes need no flush."""
+        await self._erasures.close()
         await self._builds.close()
         await self._redis.close()

@@ -1,15 +1,14 @@
 """The approximate search of a copy: a second index, of neighbours, and what it finds of what a full scan finds."""
 
-import time
 from collections.abc import Sequence
 
 from contract.spaces import FeatureSpace
-from service.errors import ConflictError, CopiesChangedError, GallerySpaceMismatchError
+from service.errors import ConflictError, CopiesChangedError
 from service.galleries import redis_copy_scripts as scripts
 from service.galleries.recall import PROBES_AT_ONCE, PROBES_MAX, TOP_K, Recall, check_size
 from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
 from service.galleries.redis_index import complete_index, drop_approximate_index, is_complete
-from service.galleries.redis_lifecycle import find
+from service.galleries.redis_lifecycle import find_copy
 from service.galleries.redis_records import GalleryRecord, HeldCopy, approximation_text, from_half, key_of
 from service.galleries.redis_search import Search, search_index
 from service.galleries.values import Approximation
@@ -17,7 +16,7 @@ from service.galleries.values import Approximation
 
 async def find_approximation(redis: RedisCommands, gallery: str, space: FeatureSpace) -> Approximation | None:
     """A copy's approximation, if its index is there and complete. Raises GallerySpaceMismatchError."""
-    record, copy = await _find(redis, gallery, space)
+    record, copy = await find_copy(redis, gallery, space)
     if copy.approximation is not None and await is_complete(redis, record, copy, approximate=True):
         return copy.approximation
     check_size(copy.faces)
@@ -27,14 +26,14 @@ async def find_approximation(redis: RedisCommands, gallery: str, space: FeatureS
 async def build(redis: RedisCommands, gallery: str, space: FeatureSpace) -> Approximation:
     """Have Redis make the index, or finish it, and measure it. Takes no notice of the bound of an operation."""
     with refusals_in_our_words():
-        record, copy = await _find(redis, gallery, space)
+        record, copy = await find_copy(redis, gallery, space)
         await complete_index(redis, record, copy)
         await complete_index(redis, record, copy, approximate=True)
         recall = await _measure(redis, record, copy)
-        now, copy_now = await _find(redis, gallery, space)
+        now, copy_now = await find_copy(redis, gallery, space)
         if not record.shares_copy(now, copy):
             raise CopiesChangedError("the copy was dropped while its approximate search was being built")
-        approximation = recall.approximation(copy_now.faces, time.time_ns() // 1_000_000)
+        approximation = recall.approximation(copy_now.faces)
         told = (space.id, space.dim, copy.number, approximation_text(approximation))
         await redis.change(scripts.KEEP_APPROXIMATION, key_of(gallery), *told)
         # Whoever removes it drops the index first: where that is gone, what was just kept must go.
@@ -46,17 +45,9 @@ async def build(redis: RedisCommands, gallery: str, space: FeatureSpace) -> Appr
 
 async def remove(redis: RedisCommands, gallery: str, space: FeatureSpace) -> None:
     """Leave a copy without an approximation. Raises GallerySpaceMismatchError."""
-    record, copy = await _find(redis, gallery, space)
+    record, copy = await find_copy(redis, gallery, space)
     await drop_approximate_index(redis, record, copy.number)
     await _forget(redis, gallery, copy)
-
-
-async def _find(redis: RedisCommands, gallery: str, space: FeatureSpace) -> tuple[GalleryRecord, HeldCopy]:
-    record = await find(redis, gallery)
-    copy = record.copy_in(space)
-    if copy is None:
-        raise GallerySpaceMismatchError(f"the gallery holds no copy in the feature space {space.id}")
-    return record, copy
 
 
 async def _forget(redis: RedisCommands, gallery: str, copy: HeldCopy) -> None:

@@ -20,6 +20,7 @@ from service.errors import (
     UnknownGalleryError,
     UnknownSubjectError,
 )
+from service.galleries.refusals import NO_FACE, NO_GALLERY, NO_SUBJECT
 
 CONNECTIONS_MAX = 16  # to one server
 EXCHANGE_TIMEOUT_S = 10.0
@@ -81,9 +82,9 @@ class RedisCommands(Protocol):
 
 
 REFUSALS: dict[str, tuple[type[GatewayError], str]] = {
-    "UNKNOWNGALLERY": (UnknownGalleryError, "no such gallery"),
-    "UNKNOWNFACE": (UnknownFaceError, "no such face in the gallery"),
-    "UNKNOWNSUBJECT": (UnknownSubjectError, "no such subject in the gallery"),
+    "UNKNOWNGALLERY": (UnknownGalleryError, NO_GALLERY),
+    "UNKNOWNFACE": (UnknownFaceError, NO_FACE),
+    "UNKNOWNSUBJECT": (UnknownSubjectError, NO_SUBJECT),
     "COPIESCHANGED": (CopiesChangedError, "the gallery's copies have changed"),
     "COPYEXISTS": (CopyExistsError, "the gallery has a second copy, or one in this space"),
     "COPYSERVES": (CopyServesError, "the copy serves searches"),

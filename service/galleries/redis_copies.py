@@ -1,13 +1,14 @@
 """A gallery's copies: begun, filled face by face by any number of workers, served, dropped."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from contract.spaces import FeatureSpace
-from service.errors import CopiesChangedError
+from service.errors import CopiesChangedError, UnknownGalleryError
 from service.galleries import redis_copy_scripts as scripts
-from service.galleries.redis_commands import RedisCommands
+from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
 from service.galleries.redis_index import complete_index, drop_index
-from service.galleries.redis_lifecycle import find
+from service.galleries.redis_lifecycle import find, find_all
 from service.galleries.redis_records import fill_arguments, key_of, read_originals
 from service.galleries.values import Claim, Rendition
 
@@ -16,16 +17,34 @@ STEP_FACES = 1000  # that one script looks at
 
 async def add_copy(redis: RedisCommands, gallery: str, space: FeatureSpace) -> None:
     """Begin a second copy."""
-    await _take_out(redis, gallery, space.id)
+    await take_out(redis, gallery, space.id)
     while not await redis.change(scripts.ADD_COPY, key_of(gallery), space.id, space.dim):
-        await _take_out(redis, gallery, space.id)  # another copy in this space came and went meanwhile
+        await take_out(redis, gallery, space.id)  # another copy in this space came and went meanwhile
     await _complete(redis, gallery, space)
 
 
-async def drop_copy(redis: RedisCommands, gallery: str, space: FeatureSpace, key: str | None) -> None:
-    """Drop a copy that does not serve. What an interruption leaves undone the next call, or `add_copy`, completes."""
-    await redis.change(scripts.DROP_COPY, key_of(gallery), space.id, space.dim, key or "")
-    await _take_out(redis, gallery, space.id)
+async def drop_copy(redis: RedisCommands, gallery: str, space: FeatureSpace, key: str | None) -> str | None:
+    """Let a copy that does not serve be gone; returns what tells it from all others if it is to be taken out."""
+    dropped = await redis.change(scripts.DROP_COPY, key_of(gallery), space.id, space.dim, key or "")
+    return None if dropped is None else str(dropped.decode())
+
+
+async def take_out(redis: RedisCommands, gallery: str, space: str) -> None:
+    """Take a dropped copy's features out of the faces, in bounded steps. Several may do so at once."""
+    with suppress(UnknownGalleryError), refusals_in_our_words():  # a gallery that has gone takes all with it
+        record = await find(redis, gallery)
+        if (number := record.dropped.get(space)) is None:
+            return
+        await drop_index(redis, record, number)
+        while await redis.change(scripts.TAKE_OUT, key_of(gallery), space, number, STEP_FACES):
+            pass
+
+
+async def take_out_what_is_left(redis: RedisCommands) -> None:
+    """Take out copies that were dropped by who has ended since."""
+    for record in await find_all(redis):
+        for space in record.dropped:
+            await take_out(redis, record.name, space)
 
 
 async def serve(redis: RedisCommands, gallery: str, space: FeatureSpace, key: str | None, complete: bool) -> None:
@@ -61,12 +80,3 @@ async def _complete(redis: RedisCommands, gallery: str, space: FeatureSpace) -> 
     record = await find(redis, gallery)
     if (copy := record.copy_in(space)) is not None:
         await complete_index(redis, record, copy)
-
-
-async def _take_out(redis: RedisCommands, gallery: str, space: str) -> None:
-    record = await find(redis, gallery)
-    if (number := record.dropped.get(space)) is None:
-        return
-    await drop_index(redis, record, number)
-    while await redis.change(scripts.TAKE_OUT, key_of(gallery), space, number, STEP_FACES):
-        pass

@@ -34,8 +34,12 @@ if copy and ARGV[3] ~= '' and ARGV[3] ~= incarnation .. ':' .. copy.number then 
 
 # ARGV: 1 the space, 2 its dim, 3 the key of the copy that is meant (empty: whichever is in this space). Features remain
 # in the faces, and the index remains.
+# Returns what tells the copy that is to be taken out, dropped now or before, from all others; nothing if there is none.
 DROP_COPY = f"""{OPENING}{_FRESH_SECOND}{_COPY_WITH_KEY}
-if not copy then return 0 end
+if not copy then
+  local dropped = redis.call('HGET', gallery, 'dropped:' .. ARGV[1])
+  return dropped and incarnation .. ':' .. string.match(dropped, '^%d+')
+end
 if copy == copies[1] then return redis.error_reply('COPYSERVES') end
 redis.call('HDEL', gallery, 'second', 'held:' .. copy.space, 'approximation:' .. copy.space)
 local made = 'made:' .. copy.space .. ' '
@@ -44,7 +48,7 @@ for _, field in ipairs(redis.call('HKEYS', gallery)) do
 end
 forget_claims()
 redis.call('HSET', gallery, 'dropped:' .. copy.space, copy.number .. ' ')
-return 1
+return incarnation .. ':' .. copy.number
 """
 
 # One bounded step that takes a dropped copy's features out of the faces; a native one stays as the original.

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from service.errors import GalleryLimitError, UnknownFaceError, UnknownSubjectError
+from service.errors import UnknownFaceError, UnknownSubjectError
 from service.galleries.redis_commands import RedisCommands
 from service.galleries.redis_lifecycle import find
 from service.galleries.redis_records import key_of, read_record, record_fields, upsert_arguments
 from service.galleries.redis_scripts import NEW, UPSERT
-from service.galleries.values import Face, FaceRecord, Rendition, SubjectRecord
+from service.galleries.refusals import NO_FACE, NO_SUBJECT, too_many_faces
+from service.galleries.values import NO_METADATA, Face, FaceRecord, Rendition, SubjectRecord
 
 
 async def upsert(
@@ -22,7 +23,7 @@ async def upsert(
     arguments = upsert_arguments(faces, original, translated)
     new = await redis.change(UPSERT, key_of(gallery), faces_max, *arguments)
     if new is None:
-        raise GalleryLimitError(f"a gallery holds at most {faces_max} faces")
+        raise too_many_faces(faces_max)
     return [row == NEW for row in new.decode()]
 
 
@@ -31,7 +32,7 @@ async def read_face(redis: RedisCommands, gallery: str, face_id: str) -> FaceRec
     record = await find(redis, gallery)
     fields = await redis.command("HMGET", record.face_key(face_id), *record_fields(record))
     if fields[0] is None:
-        raise UnknownFaceError("no such face in the gallery")
+        raise UnknownFaceError(NO_FACE)
     return read_record(record, face_id, fields)
 
 
@@ -41,5 +42,6 @@ async def read_subject(redis: RedisCommands, gallery: str, subject: str) -> Subj
     reads = [("SMEMBERS", record.subject_key(subject)), ("HGET", record.described_key, subject)]
     face_ids, metadata = await redis.commands(reads)
     if not face_ids:
-        raise UnknownSubjectError("no such subject in the gallery")
-    return SubjectRecord(subject, tuple(sorted(i.decode() for i in face_ids)), (metadata or b"{}").decode())
+        raise UnknownSubjectError(NO_SUBJECT)
+    kept = metadata.decode() if metadata else NO_METADATA
+    return SubjectRecord(subject, tuple(sorted(face_id.decode() for face_id in face_ids)), kept)

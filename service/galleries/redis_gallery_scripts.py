@@ -34,10 +34,10 @@ return 1
 """
 
 # KEYS: 1 the gallery. Its record is kept under another key until the rest is purged.
+# Returns the incarnation that is to be purged, dropped now or before, or nothing where there is none.
 DROP = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('RENAME', KEYS[1], KEYS[1] .. ':dropped')
-return 1
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[1] .. ':dropped') end
+return redis.call('HGET', KEYS[1] .. ':dropped', 'incarnation')
 """
 
 # One bounded step of a purge. KEYS: 1 the gallery. ARGV: 1 the incarnation, 2 the most faces of a step.

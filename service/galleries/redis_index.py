@@ -50,7 +50,7 @@ async def complete_index(
     while (index := await _describe(redis, name)) is None:
         if not await _make(redis, record, copy, approximate=approximate):
             return
-    while index and not _is_read(index, copy):
+    while index and not _is_read(index):
         await asyncio.sleep(POLL_S)
         index = await _describe(redis, name)
 
@@ -58,7 +58,7 @@ async def complete_index(
 async def is_complete(redis: RedisCommands, record: GalleryRecord, copy: HeldCopy, *, approximate: bool) -> bool:
     """Whether an index is there and holds all faces of its copy."""
     index = await _describe(redis, record.index(copy.number, approximate=approximate))
-    return index is not None and _is_read(index, copy)
+    return index is not None and _is_read(index)
 
 
 async def drop_index(redis: RedisCommands, record: GalleryRecord, number: int) -> None:
@@ -83,7 +83,7 @@ async def _describe(redis: RedisCommands, index: str) -> Mapping[bytes, bytes] |
         return None
 
 
-def _is_read(index: Mapping[bytes, bytes], copy: HeldCopy) -> bool:
+def _is_read(index: Mapping[bytes, bytes]) -> bool:
     # Not by its number of faces: those enrolled meanwhile are read at once and would hide that earlier ones are not.
     return float(index[b"indexing"]) == 0
 

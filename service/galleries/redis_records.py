@@ -11,6 +11,7 @@ import numpy as np
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
 from service.galleries.values import (
+    NO_METADATA,
     Approximation,
     Claim,
     Copy,
@@ -165,7 +166,7 @@ def upsert_arguments(
         column for rendition in renditions for column in (half_precision(rendition.features), confidences(rendition))
     ]
     for face, *held in zip(faces, *columns, strict=True):
-        metadata = "" if face.metadata == "{}" else face.metadata
+        metadata = "" if face.metadata == NO_METADATA else face.metadata
         yield from (face.face_id, face.subject, TAG_SEPARATOR.join(face.tags), face.enrolled_at_ms, metadata, *held)
 
 
@@ -190,7 +191,9 @@ def confidences(rendition: Rendition) -> list[bytes]:
 def read_face(face_id: str, fields: Texts) -> Face:
     """A face from its FACE_FIELDS."""
     subject, tags, enrolled_at_ms, metadata = (None if field is None else field.decode() for field in fields)
-    return Face(face_id, subject or "", split_tags(tags or ""), int(enrolled_at_ms or 0), metadata=metadata or "{}")
+    return Face(
+        face_id, subject or "", split_tags(tags or ""), int(enrolled_at_ms or 0), metadata=metadata or NO_METADATA
+    )
 
 
 def split_tags(tags: str) -> tuple[str, ...]:

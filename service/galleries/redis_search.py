@@ -16,8 +16,9 @@ from contract.vectors import Features
 from service.errors import GallerySpaceMismatchError, UnknownGalleryError
 from service.galleries.redis_commands import Argument, Command, CommandRefusedError, RedisCommands
 from service.galleries.redis_index import attribute_of, complete_index, is_complete
-from service.galleries.redis_lifecycle import find
+from service.galleries.redis_lifecycle import find, find_copy
 from service.galleries.redis_records import HALF, GalleryRecord, HeldCopy, half_precision, split_tags
+from service.galleries.refusals import NO_GALLERY
 from service.galleries.values import EVERYWHERE, Found, Match, Ranking, Where
 
 SPARE_CANDIDATES = 16  # beyond top_k: half precision may rank near-equals otherwise than their rescored similarity
@@ -56,10 +57,7 @@ async def search(
     exact: bool,
 ) -> Found:
     """The top_k of each probe [N, d] in the copy of their space, whose index is completed where it is not."""
-    record = await find(redis, gallery)
-    copy = record.copy_in(space)
-    if copy is None:
-        raise GallerySpaceMismatchError(f"the gallery holds no copy in the feature space {space.id}")
+    record, copy = await find_copy(redis, gallery, space)
     what = Search(record, copy, top_k, ranking, where)
     try:
         await complete_index(redis, record, copy)
@@ -70,7 +68,7 @@ async def search(
     except CommandRefusedError:
         now = await find(redis, gallery)
         if now.incarnation != record.incarnation:
-            raise UnknownGalleryError("no such gallery") from None
+            raise UnknownGalleryError(NO_GALLERY) from None
         if not record.shares_copy(now, copy):
             raise GallerySpaceMismatchError(f"the copy in the feature space {space.id} was dropped") from None
         raise

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
+
+NO_METADATA: Final = "{}"
 
 Confidence = NDArray[np.float32]
 
@@ -25,7 +28,7 @@ class Face:
     subject: str
     tags: tuple[str, ...] = ()
     enrolled_at_ms: int = 0
-    metadata: str = "{}"
+    metadata: str = NO_METADATA
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,11 +144,11 @@ class Backfill:
             if info is None or len(info.copies) == 1 or migration.reason is not None:
                 continue
             label = self._metrics.gallery_label(info.name)
-            other = info.copies[1]
-            work = Work(migration, other.space, max(0, info.faces - other.faces))
-            missing[label] = missing.get(label, 0) + work.missing
-            if work.missing:
-                lacking.append(work)
+            for copy in info.copies:
+                work = Work(migration, copy.space, max(0, info.faces - copy.faces))
+                missing[label] = missing.get(label, 0) + work.missing
+                if work.missing:
+                    lacking.append(work)
         self._show(missing)
         todo, hopeless = self._routeless.sort(lacking)
         for work in hopeless:

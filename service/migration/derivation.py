@@ -59,7 +59,7 @@ async def derive(
             raise GallerySpaceMismatchError(f"{manifest.id!r} answers with {manifest.target.dim} dimensions")
         features[rows] = translated.features
         for position, row in enumerate(rows):
-            translators[row] = f"{manifest.id}@{manifest.version}"
+            translators[row] = manifest.name
             if translated.confidence is not None:
                 confidences[row] = float(translated.confidence[position])
     return Derived(target, features, translators, confidences)

@@ -105,15 +105,18 @@ class Migrations:
         await self._store.serve(migration.gallery, migration.target, key=migration.target_copy)
         return await self._settle(migration)
 
-    async def roll_back(self, migration_id: str) -> Migration:
-        """Let searches be served by the old copy again.
+    async def roll_back(self, migration_id: str, *, allow_missing: bool = False) -> Migration:
+        """Let searches be served by the old copy again, `allow_missing` although they miss faces then.
 
         Raises:
             UnknownMigrationError, MigrationStateError.
             CopyIncompleteError: a face enrolled since the cut-over is missing in it.
         """
         migration = await self._at(migration_id, {State.SERVING}, "rolled back")
-        await self._store.serve(migration.gallery, migration.source, key=migration.source_copy)
+        await self._store.serve(
+            migration.gallery, migration.source, key=migration.source_copy, complete=not allow_missing
+        )
+        self._wake()
         return await self._settle(migration)
 
     async def complete(self, migration_id: str) -> Migration:

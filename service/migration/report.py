@@ -11,13 +11,17 @@ from service.migration.shadow import MICRO
 
 
 class Progress(BaseModel):
-    """Faces of the gallery, and of the copy that does not serve: the new one, or after the cut-over the old one."""
+    """Faces of the gallery, and of the copy that does not serve: the new one, or after the cut-over the old one.
+
+    `unserved` faces are missing in the copy that serves, after a rollback that allowed for it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     faces: int
     filled: int
     missing: int
+    unserved: int
     faces_per_second: float | None  # since the migration began; null once it no longer backfills
     seconds_left: float | None  # at that rate
 
@@ -55,6 +59,7 @@ def progress_of(migration: Migration, info: GalleryInfo, now: datetime | None = 
         faces=info.faces,
         filled=filled,
         missing=missing,
+        unserved=max(0, info.faces - info.copies[0].faces),
         faces_per_second=rate,
         seconds_left=missing / rate if rate else None,
     )

@@ -12,8 +12,8 @@ from contract.spaces import Name, RecordId
 from service.duplicates import DuplicatePolicy, OnDuplicate
 from service.enrolment import Enrolled
 from service.errors import MalformedBodyError, UnsupportedMediaTypeError
-from service.face_facts import FACE_METADATA_BYTES_MAX, NOTHING, now_ms
-from service.galleries.values import Face, FaceRecord
+from service.face_facts import FACE_METADATA_BYTES_MAX, now_ms
+from service.galleries.values import NO_METADATA, Face, FaceRecord
 from service.routes.bodies import JSON, FeatureBody, media_type, parse_json, read_body, to_features, validate
 from service.routes.dependencies import DeadlineDependency, PartsDependency, TimingsDependency
 from service.routes.documentation import problems
@@ -41,7 +41,7 @@ class FaceBody(BaseModel):
     tags: Tags = Field((), description="What searches may ask for; kept in order, each once.")
     enrolled_at: Instant = Field(None, description="When the face was enrolled; now, if not given.")
     metadata: Annotated[str, metadata_field(FACE_METADATA_BYTES_MAX), OBJECT_SCHEMA] = Field(
-        default_factory=lambda: NOTHING, description="Kept with the face: 1,024 bytes as compact JSON."
+        default_factory=lambda: NO_METADATA, description="Kept with the face: 1,024 bytes as compact JSON."
     )
 
 

@@ -106,7 +106,7 @@ async def put_gallery(
     responses=problems(404),
 )
 async def delete_gallery(gallery: GalleryName, parts: PartsDependency) -> None:
-    """Delete it with all its faces and copies."""
+    """Delete it with all its faces and copies. It is gone at once; a large one is erased behind the answer."""
     await parts.galleries.drop(gallery)
 
 

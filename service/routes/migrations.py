@@ -26,6 +26,17 @@ class MigrationBody(BaseModel):
     plan_only: bool = Field(False, description="Answer with the plan and begin nothing.")
 
 
+class RollbackBody(BaseModel):
+    """Whether the old copy serves although faces are missing in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    allow_missing: bool = Field(
+        False,
+        description="Searches then miss the faces in `progress.unserved`, until the next cut-over or their enrolment.",
+    )
+
+
 class MigrationSummary(BaseModel):
     """A migration and where it is. `reason` is a code: why it failed, or ended by itself."""
 
@@ -110,10 +121,23 @@ async def cut_over_migration(migration: MigrationId, parts: PartsDependency) -> 
     return await _describe(await parts.migrations.cut_over(migration), parts)
 
 
-@router.post("/migrations/{migration}/rollback", summary="Serve the old copy again", responses=problems(409))
-async def roll_back_migration(migration: MigrationId, parts: PartsDependency) -> MigrationAnswer:
-    """At any time between cut-over and completion; the new copy stays and can be cut over again."""
-    return await _describe(await parts.migrations.roll_back(migration), parts)
+@router.post(
+    "/migrations/{migration}/rollback",
+    summary="Serve the old copy again",
+    openapi_extra={"requestBody": {"content": {JSON: {"schema": RollbackBody.model_json_schema()}}}},
+    responses=problems(409, 413),
+)
+async def roll_back_migration(
+    migration: MigrationId, request: Request, parts: PartsDependency, deadline: DeadlineDependency
+) -> MigrationAnswer:
+    """At any time between cut-over and completion; the new copy stays and can be cut over again.
+
+    Faces enrolled since the cut-over without a route to the old copy are missing there: 409 `copy-incomplete`, unless
+    `allow_missing` is true.
+    """
+    read = await read_body(request, parts.settings.body_bytes_max, deadline)
+    body = validate(RollbackBody, parse_json(read or b"{}"))
+    return await _describe(await parts.migrations.roll_back(migration, allow_missing=body.allow_missing), parts)
 
 
 @router.post("/migrations/{migration}/complete", summary="Drop the old copy", responses=problems(409))

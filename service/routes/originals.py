@@ -1,6 +1,5 @@
 """/galleries/{gallery}/originals: the one route that hands out features, for exports."""
 
-import base64
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import accumulate
@@ -11,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from contract.spaces import Name, RecordId
-from contract.vectors import pack_float32
+from contract.vectors import encode_float32
 from service.galleries.values import Original
 from service.routes.bodies import JSON
 from service.routes.dependencies import PartsDependency
@@ -78,5 +77,5 @@ def _fitting(originals: Sequence[Original]) -> int:
 
 
 def _answer(original: Original) -> dict[str, object]:
-    feature = base64.b64encode(pack_float32(original.feature)).decode("ascii")
+    feature = encode_float32(original.feature)
     return {**face_fields(original.face), "origin": original.space.id, "feature": feature}

@@ -1,6 +1,5 @@
 """POST /translate."""
 
-import base64
 from typing import Any, Final
 
 import orjson
@@ -9,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.manifest import Sha256
 from contract.spaces import Name
-from contract.vectors import Features, pack_float32
+from contract.vectors import encode_float32, pack_float32
 from service.access import Scope
 from service.routes.bodies import (
     JSON,
@@ -94,8 +93,8 @@ async def translate(
 
 
 def _json_answer(translated: Translated, encoding_format: EncodingFormat) -> Response:
-    manifest = translated.manifest
-    encoded = translated.features if encoding_format == "float" else _to_base64(translated.features)
+    manifest, features = translated.manifest, translated.features
+    encoded = features if encoding_format == "float" else [encode_float32(row) for row in features]
     answer: dict[str, Any] = {
         "target_model": manifest.target.id,
         "translator": {"id": manifest.id, "version": manifest.version, "sha256": manifest.sha256},
@@ -116,7 +115,3 @@ def _binary_answer(translated: Translated) -> Response:
     if translated.confidence is not None and len(translated.confidence) <= CONFIDENCE_HEADER_ROWS_MAX:
         headers["X-R3AN-Confidence"] = ",".join(f"{score:.4f}" for score in translated.confidence)
     return Response(pack_float32(translated.features), headers=headers, media_type=OCTET_STREAM)
-
-
-def _to_base64(features: Features) -> list[str]:
-    return [base64.b64encode(pack_float32(row)).decode("ascii") for row in features]

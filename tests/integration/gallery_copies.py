@@ -1,21 +1,16 @@
 """A gallery `staff` of native faces, and a second copy of it as a translator would fill it."""
 
-import asyncio
-from contextlib import suppress
-
 import numpy as np
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.errors import StillBuildingError
 from service.galleries.base import GalleryStore
-from service.galleries.values import Approximation, Claim, Face, Rendition
+from service.galleries.values import Claim, Face, Rendition
 from tests.integration.gallery_stores import OTHER_SPACE, SPACE, faces_of, unit_features
 
 THIRD_SPACE = FeatureSpace(id="third-8", dim=8)
 TRANSLATOR = "space-16--other-16@3"
 LONG_MS = 3_600_000
-BUILD_S_MAX = 120
 
 
 def translated(features: Features, space: FeatureSpace = OTHER_SPACE) -> Rendition:
@@ -32,14 +27,6 @@ async def enrolled(store: GalleryStore, rows: int, faces_per_subject: int = 1) -
     await store.create("staff", SPACE)
     await store.upsert("staff", faces, Rendition(SPACE, features))
     return faces, features
-
-
-async def approximated(store: GalleryStore, gallery: str = "staff", space: FeatureSpace = SPACE) -> Approximation:
-    """Build an approximation as a patient administrator does, who asks again while it is being built."""
-    async with asyncio.timeout(BUILD_S_MAX):
-        while True:
-            with suppress(StillBuildingError):
-                return await store.approximate(gallery, space)
 
 
 async def translate(store: GalleryStore, claim: Claim, space: FeatureSpace = OTHER_SPACE) -> int:

@@ -1,8 +1,9 @@
 """Both gallery stores for one set of tests, and small seeded galleries to put in them."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +14,17 @@ from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
 from deploy.redis.cluster import RedisClusterServers
 from deploy.redis.start import RedisServer
+from service.errors import StillBuildingError
 from service.galleries.base import GalleryStore
 from service.galleries.local import LocalGalleries
 from service.galleries.redis import RedisGalleries
-from service.galleries.values import Copy, Face, GalleryInfo, Rendition
+from service.galleries.values import Approximation, Copy, Face, GalleryInfo, Rendition
 
 SPACE = FeatureSpace(id="space-16", dim=16)
 OTHER_SPACE = FeatureSpace(id="other-16", dim=16)
 FACES_MAX = 20_000
 GALLERIES_MAX = 3
+BUILD_S_MAX = 120.0  # of an approximate search, on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,19 @@ def translated(features: Features, space: FeatureSpace = SPACE, translator: str 
 def faces_of(rows: int, faces_per_subject: int = 1) -> list[Face]:
     """Faces whose ids do not follow the order of their rows."""
     return [Face(f"face-{row * 7919 % rows:06d}", f"subject-{row // faces_per_subject:06d}") for row in range(rows)]
+
+
+def on_disk(directory: Path, feature: Features) -> bool:
+    """Whether a feature lies in a file of an embedded store."""
+    return any(feature.tobytes() in file.read_bytes() for file in directory.iterdir())
+
+
+async def approximated(store: GalleryStore, gallery: str = "staff", space: FeatureSpace = SPACE) -> Approximation:
+    """Ask for an approximate search until it is there, as a client does. Each call waits by itself."""
+    async with asyncio.timeout(BUILD_S_MAX):
+        while True:
+            with suppress(StillBuildingError):
+                return await store.approximate(gallery, space)
 
 
 async def all_originals(store: GalleryStore, gallery: str) -> dict[str, Face]:

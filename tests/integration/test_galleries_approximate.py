@@ -9,8 +9,8 @@ from contract.vectors import Features
 from service.errors import GallerySpaceMismatchError, GalleryTooSmallError, UnknownGalleryError
 from service.galleries.base import GalleryStore
 from service.galleries.values import Face, Found, Ranking, Where
-from tests.integration.gallery_copies import approximated, complete
-from tests.integration.gallery_stores import OTHER_SPACE, SPACE, Stores, faces_of, native, unit_features
+from tests.integration.gallery_copies import complete
+from tests.integration.gallery_stores import OTHER_SPACE, SPACE, Stores, approximated, faces_of, native, unit_features
 
 ROWS = 1000
 PER_SUBJECT = 4
@@ -162,7 +162,7 @@ async def test_a_subject_far_away_is_found_behind_another_ones_many_faces(store:
 async def test_what_cannot_be_approximated_is_refused(store: GalleryStore) -> None:
     await store.delete_face("staff", FACES[0].face_id)
     with pytest.raises(GalleryTooSmallError):
-        await store.approximate("staff", SPACE)
+        await approximated(store)
     for change in (store.approximate, store.exactly):
         with pytest.raises(GallerySpaceMismatchError):
             await change("staff", OTHER_SPACE)

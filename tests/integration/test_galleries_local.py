@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.vectors import Features
 from service.errors import GalleryUnavailableError
 from service.galleries.embedded import face_records
 from service.galleries.embedded.copies import create
@@ -30,6 +29,7 @@ from tests.integration.gallery_stores import (
     all_originals,
     faces_of,
     native,
+    on_disk,
     unit_features,
 )
 from tests.integration.gallery_writer import BATCH_FACES, GALLERY, faces_of_batch
@@ -124,10 +124,6 @@ async def test_a_full_disk_refuses_the_write_and_keeps_what_was_there(tmp_path: 
         assert await store.upsert("staff", [Face("later", "somebody")], native(unit_features(1))) == [True]
     async with LocalStores(tmp_path).open() as store:
         assert (await store.info("staff")).faces == 11
-
-
-def on_disk(directory: Path, feature: Features) -> bool:
-    return any(feature.tobytes() in file.read_bytes() for file in directory.iterdir())
 
 
 async def test_a_deleted_feature_is_gone_from_the_disk(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What only the embedded store promises of copies: leases end by its clock, what is dropped leaves the disk."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from service.errors import CopyIncompleteError
 from service.galleries.base import GalleryStore
+from service.galleries.embedded import erasure
 from service.galleries.values import Claim, Copy, Face, Rendition
 from tests.integration.gallery_stores import (
     OTHER_SPACE,
@@ -15,6 +17,7 @@ from tests.integration.gallery_stores import (
     LocalStores,
     faces_of,
     native,
+    on_disk,
     translated,
     unit_features,
 )
@@ -53,10 +56,6 @@ def away_from(claim: Claim) -> Rendition:
 async def fill_all(store: GalleryStore) -> None:
     while claim := await store.claim("staff", OTHER_SPACE, 7, LEASE_MS):
         assert await store.fill("staff", claim, [away_from(claim)]) == len(claim.originals)
-
-
-def on_disk(directory: Path, feature: np.ndarray) -> bool:
-    return any(feature.tobytes() in file.read_bytes() for file in directory.iterdir())
 
 
 async def test_leases_end_by_the_clock_and_come_again_lowest_first(tmp_path: Path) -> None:
@@ -163,3 +162,25 @@ async def test_a_dropped_copy_leaves_the_disk_and_the_originals_stay(tmp_path: P
         assert match.face_id == faces[15].face_id
         await store.delete_face("staff", faces[0].face_id)
         assert not on_disk(tmp_path, features[0])
+
+
+async def test_writes_get_in_between_while_a_gallery_is_erased_and_closing_leaves_the_rest_to_the_next_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "STEP_SLOTS", 1)
+    faces, features = faces_of(300), unit_features(300)
+    async with LocalStores(tmp_path).open() as store:
+        for gallery in ("staff", "visitors"):
+            await store.create(gallery, SPACE)
+        await store.upsert("staff", faces, native(features))
+        dropping = asyncio.create_task(store.drop("staff"))
+        await asyncio.sleep(0)
+        await store.upsert("visitors", faces[:1], native(unit_features(1, seed=1)))
+        assert [info.name for info in await store.list()] == ["visitors"]
+        assert await store.create("staff", OTHER_SPACE) is True
+        assert not dropping.done()
+    await dropping
+    assert any(on_disk(tmp_path, feature) for feature in features)
+    async with LocalStores(tmp_path).open() as store:
+        assert not any(on_disk(tmp_path, feature) for feature in features)
+        assert [(info.name, info.faces) for info in await store.list()] == [("staff", 0), ("visitors", 1)]

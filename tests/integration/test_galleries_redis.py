@@ -16,7 +16,6 @@ from service.galleries.redis import RedisGalleries
 from service.galleries.redis_connection import RedisConnection
 from service.galleries.values import Face
 from tests.integration.gallery_stores import (
-    OTHER_SPACE,
     SPACE,
     RedisStores,
     administer,
@@ -49,14 +48,6 @@ async def enrol(store: GalleryStore, faces: list[Face], features: Features, spac
 def drop_index(server: RedisServer) -> None:
     for index in administer(server, "FT._LIST"):  # type: ignore[attr-defined] # a list
         administer(server, "FT.DROPINDEX", index)
-
-
-async def exists(store: GalleryStore, gallery: str) -> bool:
-    try:
-        await store.info(gallery)
-    except UnknownGalleryError:
-        return False
-    return True
 
 
 async def test_a_killed_redis_loses_nothing_it_acknowledged(server: RedisServer) -> None:
@@ -115,23 +106,6 @@ async def test_giving_up_a_search_leaves_no_answer_behind_for_the_next(server: R
             [[best]] = (await store.search("staff", WIDE, features[row : row + 1], 1)).matches
             assert best.face_id == faces_of(5000)[row].face_id
             assert (await store.info("staff")).faces == 5000
-
-
-async def test_a_drop_that_was_interrupted_is_completed_by_the_next_creation(server: RedisServer) -> None:
-    async with RedisStores(server).open() as store:
-        await store.create("staff", SPACE)
-        await enrol(store, faces_of(10_000), unit_features(10_000))
-        dropping = asyncio.create_task(store.drop("staff"))
-        async with asyncio.timeout(60):
-            while await exists(store, "staff"):
-                pass
-        dropping.cancel()
-        await asyncio.wait([dropping])
-        assert await store.create("staff", OTHER_SPACE) is True
-        assert (await store.info("staff")).faces == 0
-        assert (await store.search("staff", OTHER_SPACE, unit_features(1), 5)).matches == [[]]
-        assert administer(server, "DBSIZE") == 2  # the gallery and the set of all galleries
-        assert len(administer(server, "FT._LIST")) == 1  # type: ignore[arg-type] # a list
 
 
 async def test_writes_that_race_with_a_drop_leave_nothing_behind(server: RedisServer) -> None:

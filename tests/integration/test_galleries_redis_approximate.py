@@ -12,8 +12,15 @@ from service.galleries import redis_approximation
 from service.galleries.base import GalleryStore
 from service.galleries.redis_commands import RedisCommands
 from service.galleries.redis_index import complete_index
-from tests.integration.gallery_copies import approximated
-from tests.integration.gallery_stores import SPACE, RedisStores, administer, faces_of, native, unit_features
+from tests.integration.gallery_stores import (
+    SPACE,
+    RedisStores,
+    administer,
+    approximated,
+    faces_of,
+    native,
+    unit_features,
+)
 
 ROWS = 1000
 PROBES = unit_features(5, seed=1)
@@ -64,7 +71,7 @@ async def test_a_killed_redis_keeps_it(server: RedisServer) -> None:
         measured = await approximated(store)
         await asyncio.to_thread(server.kill)
         with pytest.raises(GalleryUnavailableError):
-            await store.approximate("staff", SPACE)
+            await approximated(store)
         await asyncio.to_thread(server.start)
         exact = await store.search("staff", SPACE, PROBES, 3)
         assert (await store.search("staff", SPACE, PROBES, 3, exact=False)).matches == exact.matches
@@ -98,7 +105,7 @@ async def test_one_gateway_removes_what_another_is_building(
         await enrol(store)
         monkeypatch.setattr(redis_approximation, "complete_index", complete_and_be_removed)
         with pytest.raises((ConflictError, GalleryUnavailableError)):
-            await store.approximate("staff", SPACE)
+            await approximated(store)
         assert (await store.info("staff")).copies[0].approximation is None
         assert await is_exact(store)
         assert indexes(server) == ["index"]

@@ -9,13 +9,13 @@ import pytest
 
 from deploy.redis.start import RedisServer
 from service.errors import GalleryUnavailableError
-from service.galleries import redis_copies, redis_search
+from service.galleries import redis_search
 from service.galleries.base import GalleryStore
 from service.galleries.values import Face, Match, Ranking, Where
 from tests.integration.gallery_copies import LONG_MS, complete, copies, enrolled, ids, translate, translated
-from tests.integration.gallery_stores import OTHER_SPACE, SPACE, RedisStores, administer, native, unit_features
+from tests.integration.gallery_stores import OTHER_SPACE, SPACE, RedisStores, native, unit_features
 from tests.integration.redis_relay import RedisRelay
-from tests.integration.test_galleries_redis_faults import HASTY_MS, PATIENT_MS, opened
+from tests.integration.test_galleries_redis_faults import PATIENT_MS, opened
 
 SIGNS = ("a.b", "a-b", "a_b", "a:b", "a@b", "a=b", "a+b", "A", "a")
 pytestmark = pytest.mark.anyio
@@ -81,35 +81,6 @@ async def test_an_answer_lost_in_a_job_neither_loses_nor_repeats_a_face(server: 
                 written += await complete(store)
         assert written == 50 - already
         await store.serve("staff", OTHER_SPACE)
-
-
-async def test_a_dropped_copy_is_taken_out_step_by_step_and_completed_by_the_next(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with RedisStores(server).open() as store:
-        await enrolled(store, 1000)
-        await store.add_copy("staff", OTHER_SPACE)
-        await complete(store, limit=1000)
-        await store.serve("staff", OTHER_SPACE)
-        monkeypatch.setattr(redis_copies, "STEP_FACES", 1)
-        async with opened(server.url, HASTY_MS) as hasty:
-            with pytest.raises(GalleryUnavailableError):
-                await hasty.drop_copy("staff", SPACE)
-        assert await copies(store) == {OTHER_SPACE.id: 1000}
-        originals = await store.originals("staff", None, 1000)
-        assert {original.space for original in originals} == {SPACE}
-        [late, *_] = originals[-1:]
-        anew = native(unit_features(1, seed=9), OTHER_SPACE)
-        await store.upsert("staff", [late.face], anew)
-        monkeypatch.setattr(redis_copies, "STEP_FACES", 100)
-        await store.add_copy("staff", SPACE)
-        assert await copies(store) == {OTHER_SPACE.id: 1000, SPACE.id: 0}
-        after = await store.originals("staff", None, 1000)
-        for before, now in zip(originals[:-1], after[:-1], strict=True):
-            assert (now.face, now.revision) == (before.face, before.revision)
-            np.testing.assert_array_equal(now.feature, before.feature)
-        assert after[-1].space == OTHER_SPACE
-        assert len(administer(server, "FT._LIST")) == 2  # type: ignore[arg-type] # a list
 
 
 async def test_subjects_in_a_crowd_of_one_are_ranked_as_a_float64_scan_ranks_them(

@@ -11,7 +11,6 @@ import pytest
 
 from deploy.redis.start import RedisServer
 from service.errors import GalleryUnavailableError, UnknownFaceError, UnknownGalleryError
-from service.galleries import redis_lifecycle
 from service.galleries.redis import RedisGalleries
 from tests.integration.gallery_stores import (
     FACES_MAX,
@@ -174,25 +173,6 @@ async def test_a_hung_redis_is_given_up_when_the_time_of_the_gateway_is_over(ser
                 )
         finally:
             os.kill(server.process.pid, signal.SIGCONT)
-
-
-async def test_steps_that_each_answer_in_time_are_bounded_together_and_a_drop_is_completed_by_the_next(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_lifecycle, "PURGE_FACES", 1)
-    async with RedisStores(server).open() as store:
-        await store.create("staff", SPACE)
-        await store.upsert("staff", faces_of(1000), native(unit_features(1000)))
-    interruptions = 0
-    async with opened(server.url, HASTY_MS) as store, asyncio.timeout(60):
-        while True:
-            try:
-                await store.drop("staff")
-                break
-            except GalleryUnavailableError:
-                interruptions += 1
-    assert interruptions > 0
-    assert administer(server, "DBSIZE") == 0
 
 
 async def test_a_deletion_whose_answer_is_lost_is_not_answered_as_if_nothing_had_been_there(

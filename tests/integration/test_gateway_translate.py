@@ -8,9 +8,9 @@ import httpx
 import numpy as np
 import pytest
 
-from contract.confidence import ConfidenceModel, encode_float32
+from contract.confidence import ConfidenceModel
 from contract.spaces import FeatureSpace
-from contract.vectors import Features, l2_normalize, pack_float32, unpack_float32
+from contract.vectors import Features, encode_float32, l2_normalize, pack_float32, unpack_float32
 from deploy.process import wait_until
 from deploy.redis.start import RedisServer
 from deploy.triton.start import TritonServer

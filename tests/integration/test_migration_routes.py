@@ -7,6 +7,7 @@ import pytest
 
 from contract.spaces import FeatureSpace
 from service.catalog import Catalog
+from service.errors import CopyIncompleteError
 from service.galleries.values import Face, Rendition
 from service.migration.record import State
 from tests.integration.gallery_stores import unit_features
@@ -50,6 +51,12 @@ async def enrol_newcomers(process: Process, count: int, first: str = "newcomer")
     named = [Face(f"{first}-{row}", f"{first}-{row}") for row in range(count)]
     served = Rendition(info.space, unit_features(count, info.space.dim, seed=7), "x@1")
     await process.store.upsert(GALLERY, named, Rendition(THIRD, unit_features(count, THIRD.dim, seed=8)), (served,))
+
+
+async def served(process: Process) -> tuple[FeatureSpace, int]:
+    """The space of the copy that serves, and how many faces it holds."""
+    copy = (await process.store.info(GALLERY)).copies[0]
+    return copy.space, copy.faces
 
 
 async def missing(process: Process) -> int:
@@ -120,6 +127,32 @@ def test_faces_without_a_route_that_were_enrolled_later_keep_no_other_waiting(wo
             await one.catalog.reload()
             async with one.working():
                 await one.wait_for(begun.id, State.READY)
+
+    run(scenario)
+
+
+def test_after_a_rollback_that_left_faces_behind_they_come_back_with_a_route(world: World) -> None:
+    async def scenario() -> None:
+        async with world.processes(bounds=replace(BOUNDS, lease_ms=1_000)) as (one,), one.working():
+            begun = await one.begin()
+            await one.wait_for(begun.id, State.READY)
+            await one.migrations.cut_over(begun.id)
+            await enrol_newcomers(one, 6)
+            assert await missing(one) == 6
+            with pytest.raises(CopyIncompleteError):
+                await one.migrations.roll_back(begun.id)
+            rolled_back = await one.migrations.roll_back(begun.id, allow_missing=True)
+            assert rolled_back.state is State.READY
+            assert await served(one) == (OLD, FACES)
+            await looks(one)
+            assert (await one.migrations.get(begun.id)).state is State.READY
+            publish(world.repository, make_manifest(THIRD, OLD))
+            await one.catalog.reload()
+
+            async def all_are_served() -> bool:
+                return await served(one) == (OLD, FACES + 6)
+
+            await until(all_are_served)
 
     run(scenario)
 

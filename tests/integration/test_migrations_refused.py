@@ -116,6 +116,16 @@ def test_a_step_out_of_order_is_refused_and_changes_nothing(client: httpx.Client
             act(client, migration, forward)
 
 
+@pytest.mark.parametrize("body", [{"allow_missing": "yes"}, {"allow_missing": None}, {"force": True}, [], "all"])
+def test_a_bad_rollback_is_refused_and_changes_nothing(client: httpx.Client, gallery: str, body: object) -> None:
+    enrolled(client, gallery, FIRST, 3)
+    migration = begin(client, gallery, SECOND)
+    wait_for(client, migration, "ready")
+    act(client, migration, "cutover")
+    assert refusal(client.post(f"/migrations/{migration}/rollback", json=body)) == (400, "malformed")
+    assert copies(client, gallery) == [SECOND.id, FIRST.id]
+
+
 @pytest.mark.parametrize("step", ["", "/cutover", "/rollback", "/complete", "/cancel", "/resume"])
 def test_an_unknown_migration_is_said_to_be_unknown(client: httpx.Client, step: str) -> None:
     ask = client.post if step else client.get

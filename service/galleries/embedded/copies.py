@@ -11,14 +11,13 @@ from service.errors import (
     CopyExistsError,
     CopyIncompleteError,
     CopyServesError,
-    GalleryLimitError,
-    GallerySpaceMismatchError,
 )
 from service.galleries.embedded import copy_records
 from service.galleries.embedded.claims import Claims, Clock
 from service.galleries.embedded.enrolment import rows_of, slots_of
 from service.galleries.embedded.feature_blocks import FeatureBlocks
 from service.galleries.embedded.memory import MemoryCopy, MemoryGallery
+from service.galleries.refusals import serves_another, too_many_galleries
 from service.galleries.values import Claim, Rendition
 
 COPIES_MAX = 2
@@ -45,10 +44,10 @@ def create_once(
     """
     if name in galleries:
         if galleries[name].serving != space:
-            raise GallerySpaceMismatchError(f"the gallery serves the feature space {galleries[name].serving.id}")
+            raise serves_another(galleries[name].serving)
         return False
     if len(galleries) >= galleries_max:
-        raise GalleryLimitError(f"at most {galleries_max} galleries can be held")
+        raise too_many_galleries(galleries_max)
     galleries[name] = create(connection, name, space, clock)
     return True
 
@@ -62,16 +61,24 @@ def add(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSp
         gallery.copies[space] = empty_copy(keys, space, clock)
 
 
-def drop_copy(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace, key: str | None) -> None:
-    """Drop a copy that does not serve, but for erasing its features. Raises CopyServesError."""
-    copy = _copy_with(gallery, space, key)
-    if copy is None:
-        return
+def drop_copy(
+    connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace, key: str | None
+) -> tuple[int, int] | None:
+    """Let a copy that does not serve be gone; returns the keys of gallery and copy, by which it is to be erased.
+
+    Raises:
+        CopyServesError.
+    """
+    held = _copy_with(gallery, space, key)
+    if held is None:
+        return None
     if space == gallery.serving:
         raise CopyServesError("the copy that serves searches cannot be dropped")
-    copy_records.drop_copy(connection, copy.keys.copy)
+    copy = held.keys.copy
+    copy_records.drop_copy(connection, copy)
     with gallery.lock.write():
         del gallery.copies[space]
+    return gallery.key, copy
 
 
 def serve(

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from contract.spaces import FeatureSpace
-from service.galleries.embedded.database import erase_deleted, key_of_space, number_of
+from service.galleries.embedded.database import key_of_space
 from service.galleries.embedded.face_records import SELECT_ORIGINALS, insert_features, originals_of
 from service.galleries.values import Original, Rendition
 
 MISSING = "NOT EXISTS (SELECT 1 FROM features AS h WHERE h.face = f.number AND h.space = ? AND h.copy = ?)"
-ERASED_SLOTS = 8192  # of a dropped copy in one transaction, so that other writes get in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,9 @@ def create_gallery(connection: sqlite3.Connection, name: str, space: FeatureSpac
 
 
 def drop_gallery(connection: sqlite3.Connection, gallery: int) -> None:
-    """Delete a gallery with all faces and copies."""
+    """Say that a gallery is no more; what it held is still to be erased."""
     with connection:
-        connection.execute("DELETE FROM galleries WHERE key = ?", (gallery,))
+        connection.execute("UPDATE galleries SET name = NULL WHERE key = ?", (gallery,))
 
 
 def add_copy(connection: sqlite3.Connection, gallery: int, space: FeatureSpace) -> CopyKeys:
@@ -49,29 +48,6 @@ def drop_copy(connection: sqlite3.Connection, copy: int) -> None:
     """Say that a copy is no more; its features are still to be erased."""
     with connection:
         connection.execute("UPDATE copies SET dropped = 1 WHERE key = ?", (copy,))
-
-
-def dropped_copies(connection: sqlite3.Connection, gallery: int) -> list[int]:
-    """The copies of a gallery of which features are still to be erased."""
-    return [key for (key,) in connection.execute("SELECT key FROM copies WHERE gallery = ? AND dropped", (gallery,))]
-
-
-def erase_copy(connection: sqlite3.Connection, gallery: int, copy: int, first_slot: int) -> int | None:
-    """Erase features of a dropped copy from a slot on, but no original; returns the slot to go on from, if any."""
-    numbers = (number_of(gallery, first_slot), number_of(gallery, first_slot + ERASED_SLOTS) - 1, copy)
-    in_copy = "face BETWEEN ? AND ? AND copy = ?"
-    is_original = "EXISTS (SELECT 1 FROM faces WHERE number = features.face AND origin = features.space)"
-    with connection:
-        connection.execute(f"DELETE FROM features WHERE {in_copy} AND NOT {is_original}", numbers)  # noqa: S608
-        connection.execute(f"UPDATE features SET copy = NULL WHERE {in_copy}", numbers)  # noqa: S608
-        after = number_of(gallery, first_slot + ERASED_SLOTS)
-        more = connection.execute(
-            "SELECT 1 FROM faces WHERE number >= ? AND number < ? LIMIT 1", (after, number_of(gallery + 1, 0))
-        ).fetchone()
-        if more is None:
-            connection.execute("DELETE FROM copies WHERE key = ?", (copy,))
-    erase_deleted(connection)
-    return None if more is None else first_slot + ERASED_SLOTS
 
 
 def serve(connection: sqlite3.Connection, gallery: int, space_key: int) -> None:

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from service.errors import CopiesChangedError, GalleryLimitError
+from service.errors import CopiesChangedError
 from service.galleries.embedded import face_records
 from service.galleries.embedded.columns import SlotArray
 from service.galleries.embedded.database import SLOTS_MAX, erase_deleted, number_of
 from service.galleries.embedded.face_records import Enrolment
 from service.galleries.embedded.memory import MemoryGallery
+from service.galleries.refusals import too_many_faces
 from service.galleries.values import Face, Rendition
 
 
@@ -32,7 +33,7 @@ def upsert(
     enrolment = _plan(connection, gallery, faces, original, held)
     new = len(faces) - len(enrolment.replaced)
     if len(gallery.roster.faces) + new > faces_max:
-        raise GalleryLimitError(f"a gallery holds at most {faces_max} faces")
+        raise too_many_faces(faces_max)
     faceless = face_records.enrol(connection, gallery.key, enrolment)
     with gallery.lock.write():
         _show(gallery, enrolment, new, faceless)

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from contract.vectors import FLOAT32_BYTES, Features, pack_float32, unpack_float32
 from service.errors import UnknownFaceError, UnknownSubjectError
 from service.galleries.embedded.database import key_of_space, spaces_by_key
+from service.galleries.refusals import NO_FACE, NO_SUBJECT
 from service.galleries.values import Face, FaceRecord, HeldRendition, Original, Rendition, SubjectRecord
 
 COMPACT_JSON = json.JSONEncoder(separators=(",", ":"))
-NO_FACE = "no such face in the gallery"
-NO_SUBJECT = "no such subject in the gallery"
 
 SELECT_ORIGINALS = (
     "SELECT f.face_id, s.subject, f.tags, f.enrolled_at_ms, f.metadata, f.origin, f.revision, x.feature"

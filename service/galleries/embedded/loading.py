@@ -9,9 +9,10 @@ from contract.vectors import unpack_float32
 from service.galleries.embedded.approximations import read_approximations
 from service.galleries.embedded.claims import Clock
 from service.galleries.embedded.copies import empty_copy
-from service.galleries.embedded.copy_records import CopyKeys, erase_copy
+from service.galleries.embedded.copy_records import CopyKeys
 from service.galleries.embedded.database import SLOT_BITS, spaces_by_key
 from service.galleries.embedded.enrolment import slots_of
+from service.galleries.embedded.erasure import erase_what_is_left
 from service.galleries.embedded.memory import MemoryCopy, MemoryGallery
 
 LOAD_ROWS = 1024
@@ -21,7 +22,7 @@ Rows = list[tuple[Any, ...]]
 
 def load(connection: sqlite3.Connection, clock: Clock) -> dict[str, MemoryGallery]:
     """Every gallery, by name. Raises sqlite3.Error, or ValueError if a feature is not as long as its space says."""
-    _erase_dropped(connection)
+    erase_what_is_left(connection)
     spaces = spaces_by_key(connection)
     galleries = {
         key: MemoryGallery(name, key, spaces[serving], {})
@@ -39,13 +40,6 @@ def load(connection: sqlite3.Connection, clock: Clock) -> dict[str, MemoryGaller
     _load_faces(connection, galleries)
     _load_features(connection, copies)
     return {gallery.name: gallery for gallery in galleries.values()}
-
-
-def _erase_dropped(connection: sqlite3.Connection) -> None:
-    for gallery, copy in connection.execute("SELECT gallery, key FROM copies WHERE dropped").fetchall():
-        slot: int | None = 0
-        while slot is not None:
-            slot = erase_copy(connection, gallery, copy, slot)
 
 
 def _load_subjects(connection: sqlite3.Connection, galleries: dict[int, MemoryGallery]) -> None:

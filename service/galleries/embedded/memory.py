@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.errors import CopiesChangedError, GallerySpaceMismatchError
+from service.errors import CopiesChangedError
 from service.galleries.embedded.claims import Claims
 from service.galleries.embedded.copy_records import CopyKeys
 from service.galleries.embedded.feature_blocks import FeatureBlocks
@@ -13,6 +13,7 @@ from service.galleries.embedded.read_write_lock import ReadWriteLock
 from service.galleries.embedded.roster import Roster
 from service.galleries.embedded.scan import PROBES_PER_SCAN, nearest_faces, nearest_subjects
 from service.galleries.embedded.sketch_scan import SKETCHED_RANKINGS, nearest_by_sketch
+from service.galleries.refusals import no_copy
 from service.galleries.values import EVERYWHERE, Approximation, Copy, Found, GalleryInfo, Ranking, Where
 
 SEARCHES = {
@@ -72,7 +73,7 @@ class MemoryGallery:
         """The copy that probes of a space are compared with. Raises GallerySpaceMismatchError: there is none."""
         copy = self.copies.get(space)
         if copy is None:
-            raise GallerySpaceMismatchError(f"the gallery has no copy in the feature space {space.id}")
+            raise no_copy(space)
         return copy
 
     def search(

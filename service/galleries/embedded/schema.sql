@@ -5,9 +5,10 @@ CREATE TABLE spaces (
     dim INTEGER NOT NULL,
     UNIQUE (id, dim)
 ) STRICT;
+-- A dropped gallery has no name and stays until all it held is erased.
 CREATE TABLE galleries (
     key INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
+    name TEXT UNIQUE,
     serving INTEGER NOT NULL REFERENCES spaces (key)
 ) STRICT;
 -- A dropped copy stays until all its features are erased; its key is never used again.

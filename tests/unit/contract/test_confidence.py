@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from contract.confidence import ConfidenceModel, encode_float32
+from contract.confidence import ConfidenceModel
+from contract.vectors import encode_float32
 
 
 def facts(**changes: object) -> dict[str, object]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from contract.confidence import ConfidenceModel, encode_float32
+from contract.confidence import ConfidenceModel
 from contract.errors import ManifestError
 from contract.manifest import (
     MANIFEST_BYTES_MAX,
@@ -24,6 +24,7 @@ from contract.manifest import (
     write_manifest,
 )
 from contract.spaces import FeatureSpace
+from contract.vectors import encode_float32
 from tests.manifests import make_manifest
 
 

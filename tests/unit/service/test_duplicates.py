@@ -10,14 +10,13 @@ from service.bounds import Deadline
 from service.duplicates import BLOCK_ROWS, Duplicate, within_request
 from service.errors import DeadlineExceededError
 from service.galleries.values import Face
-
-SOON = Deadline(time.monotonic() + 60)
+from tests.unit.service.world import soon
 
 
 def test_a_row_is_a_duplicate_of_the_most_similar_row_before_of_another_subject() -> None:
     features = l2_normalize(np.float32([[1, 0], [1, 0.3], [1, 0.1], [0, 1], [1, 0]]))
     faces = [Face(f"f{row}", subject) for row, subject in enumerate("abacc")]
-    found = within_request(faces, features, 0.9, SOON)
+    found = within_request(faces, features, 0.9, soon())
     assert sorted(found) == [1, 2, 4]
     assert (found[1].face_id, found[1].subject) == ("f0", "a")
     assert (found[2].face_id, found[2].subject) == ("f1", "b")  # f0 is of its own subject
@@ -30,7 +29,7 @@ def test_blocks_find_what_all_pairs_find() -> None:
     features = l2_normalize(random.standard_normal((rows, 4), dtype=np.float32))
     subjects = random.integers(0, 20, rows)
     faces = [Face(f"f{row}", f"s{subject}") for row, subject in enumerate(subjects)]
-    found = within_request(faces, features, 0.95, SOON)
+    found = within_request(faces, features, 0.95, soon())
     similarities = features.astype(np.float64) @ features.T.astype(np.float64)
     comparable = (np.arange(rows) < np.arange(rows)[:, None]) & (subjects != subjects[:, None])
     similarities[~comparable] = -np.inf

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.confidence import ConfidenceModel, encode_float32
-from contract.vectors import Features, l2_normalize
+from contract.confidence import ConfidenceModel
+from contract.vectors import Features, encode_float32, l2_normalize
 from service.bounds import Deadline, InFlight
 from service.catalog import Catalog
 from service.errors import (

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from contract.calibration import Calibration, CalibrationPoint
-from contract.confidence import ConfidenceModel, encode_float32
+from contract.confidence import ConfidenceModel
 from contract.spaces import FeatureSpace
-from contract.vectors import Features
+from contract.vectors import Features, encode_float32
 from service.bounds import Deadline, InFlight
 from service.catalog import Catalog
 from service.engines.echo import EchoEngine

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.confidence import ConfidenceModel, encode_float32
+from contract.confidence import ConfidenceModel
 from contract.spaces import FeatureSpace
-from contract.vectors import l2_normalize
+from contract.vectors import encode_float32, l2_normalize
 from service.bounds import Deadline, InFlight
 from service.errors import GallerySpaceMismatchError, NoRouteError
 from service.galleries.values import Face, Original

@@ -68,6 +68,12 @@ def test_progress_tells_what_is_missing_and_how_long_it_takes() -> None:
     assert progress.seconds_left == pytest.approx(30)
 
 
+def test_progress_tells_what_the_serving_copy_lacks() -> None:
+    ready = progress_of(migration(state=State.READY), gallery(100, (OLD, 97), (NEW, 100)))
+    assert ready is not None
+    assert (ready.missing, ready.unserved) == (0, 3)
+
+
 def test_progress_has_no_rate_before_the_first_face_nor_after_the_last() -> None:
     begun = progress_of(migration(), gallery(100, (OLD, 100), (NEW, 0)), BEGAN + timedelta(seconds=20))
     assert begun is not None
