@@ -243,13 +243,17 @@ async def test_what_contradicts_is_refused_once_and_keeps_nothing_else_out(
     assert sorted(world.engine.unloads) == [(f"another--{TARGET.id}", 1), (NAME, 1)]
 
 
-async def test_a_version_that_contradicts_another_translator_leaves_the_one_before_it(world: World) -> None:
+async def test_a_version_that_contradicts_another_translator_leaves_the_one_before_it(
+    world: World, tmp_path: Path
+) -> None:
     third = FeatureSpace(id="third-8", dim=8)
     write_translator(world.repository)
     write_translator(world.repository, third, TARGET)
     await world.catalog.reload()
     wider = FeatureSpace(id=TARGET.id, dim=TARGET.dim + 1)
-    write_translator(world.repository, SOURCE, wider)
+    # An export would refuse it beside the others.
+    elsewhere = write_translator(tmp_path / "elsewhere", SOURCE, wider, version=2)
+    elsewhere.rename(world.repository / NAME / "2")
     await world.catalog.reload()
     assert world.version() == 1
     assert world.refused() == [(2, f"{TARGET.id} has 17 and 16 dimensions")]
