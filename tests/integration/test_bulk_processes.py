@@ -118,7 +118,14 @@ def test_a_gallery_migrates_from_the_command_line(
         assert "409" in refused
         for action, state in (("cutover", "serving"), ("rollback", "ready"), ("cutover", "serving")):
             assert state in ask("migration", action, migration)
-        assert f"{ROWS} of {ROWS}" in ask("migration", "show", migration)
+        named = [{"face_id": "newcomer", "subject": "somebody"}]
+        newcomer = {"source_model": TARGET.id, "features": [[1.0] * TARGET.dim], "faces": named}
+        assert operator.post(f"/galleries/{gallery}/faces", json=newcomer).status_code == 200
+        assert "copy-incomplete" in refusal(run(server.url, "migration", "rollback", migration, *key))
+        rolled_back = ask("migration", "rollback", migration, "--allow-missing")
+        assert re.search(r"│ faces that searches miss +│ 1 ", rolled_back)
+        assert "searches miss" not in ask("migration", "cutover", migration)
+        assert f"{ROWS} of {ROWS + 1}" in ask("migration", "show", migration)
         assert "completed" in ask("migration", "complete", migration)
         assert operator.get(f"/galleries/{gallery}").json()["model"] == TARGET.id
         assert "migration-state" in refusal(run(server.url, "migration", "rollback", migration, *key))
