@@ -7,9 +7,10 @@ from service.errors import ConflictError, CopiesChangedError
 from service.galleries import redis_copy_scripts as scripts
 from service.galleries.recall import PROBES_AT_ONCE, PROBES_MAX, TOP_K, Recall, check_size
 from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
+from service.galleries.redis_features import from_half
 from service.galleries.redis_index import complete_index, drop_approximate_index, is_complete
 from service.galleries.redis_lifecycle import find_copy
-from service.galleries.redis_records import GalleryRecord, HeldCopy, approximation_text, from_half, key_of
+from service.galleries.redis_records import GalleryRecord, HeldCopy, approximation_text, key_of
 from service.galleries.redis_search import Search, search_index
 from service.galleries.values import Approximation
 

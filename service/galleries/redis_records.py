@@ -6,10 +6,8 @@ from dataclasses import astuple, dataclass, field
 from functools import lru_cache
 from typing import Self
 
-import numpy as np
-
 from contract.spaces import FeatureSpace
-from contract.vectors import Features, l2_normalize
+from service.galleries.redis_features import HALF, from_half, half_precision
 from service.galleries.values import (
     NO_METADATA,
     Approximation,
@@ -28,7 +26,6 @@ NOTES_KEY = "r3an:notes"
 FIRST_COPY = 1
 TAG_SEPARATOR = "\x1f"  # in no tag
 FACE_FIELDS = ("subject", "tags", "enrolled_at_ms", "metadata")
-HALF = np.dtype("<f2")
 CONFIDENCE = struct.Struct("<f")
 
 Texts = Sequence[bytes | None]
@@ -142,16 +139,6 @@ def dropped_key_of(gallery: str) -> str:
 def tally_key_of(key: str) -> str:
     """Key of named counts. They lie where the notes do."""
     return f"{{{NOTES_KEY}}}:tally:{key}"
-
-
-def half_precision(features: Features) -> list[bytes]:
-    """Each row of [N, d] as little-endian float16."""
-    return [row.tobytes() for row in features.astype(HALF)]
-
-
-def from_half(packed: Sequence[bytes], dim: int) -> Features:
-    """Rows of `half_precision` as unit-length features [N, d]."""
-    return l2_normalize(np.frombuffer(b"".join(packed), HALF).reshape(len(packed), dim).astype(np.float32))
 
 
 def upsert_arguments(

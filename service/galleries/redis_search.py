@@ -15,9 +15,10 @@ from contract.spaces import FeatureSpace
 from contract.vectors import Features
 from service.errors import GallerySpaceMismatchError, UnknownGalleryError
 from service.galleries.redis_commands import Argument, Command, CommandRefusedError, RedisCommands
+from service.galleries.redis_features import HALF, half_precision
 from service.galleries.redis_index import attribute_of, complete_index, is_complete
 from service.galleries.redis_lifecycle import find, find_copy
-from service.galleries.redis_records import HALF, GalleryRecord, HeldCopy, half_precision, split_tags
+from service.galleries.redis_records import GalleryRecord, HeldCopy, split_tags
 from service.galleries.refusals import NO_GALLERY
 from service.galleries.values import EVERYWHERE, Found, Match, Ranking, Where
 

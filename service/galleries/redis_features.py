@@ -1,0 +1,19 @@
+"""How features lie in Redis: half precision."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from contract.vectors import Features, l2_normalize
+
+HALF = np.dtype("<f2")
+
+
+def half_precision(features: Features) -> list[bytes]:
+    """Each row of [N, d] as little-endian float16."""
+    return [row.tobytes() for row in features.astype(HALF)]
+
+
+def from_half(packed: Sequence[bytes], dim: int) -> Features:
+    """Rows of `half_precision` as unit-length features [N, d]."""
+    return l2_normalize(np.frombuffer(b"".join(packed), HALF).reshape(len(packed), dim).astype(np.float32))
