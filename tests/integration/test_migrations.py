@@ -26,7 +26,6 @@ from tests.integration.migrations import (
     enrolled,
     look,
     migrating_gateway,
-    refusal,
     served,
     translated,
     wait_for,
@@ -208,52 +207,6 @@ def test_the_shadow_answers_live_searches_from_both_copies(client: httpx.Client,
     metrics = client.get("/metrics").text
     assert 'r3an_migration_shadow_searches_total{outcome="compared"}' in metrics
     assert 'r3an_migration_faces_total{outcome="filled"}' in metrics
-
-
-def test_a_rollback_that_would_lose_a_face_is_refused(client: httpx.Client, gallery: str) -> None:
-    enrolled(client, gallery, FIRST, 5)
-    migration = begin(client, gallery, THIRD)  # from which no translator leads back
-    wait_for(client, migration, "ready")
-    act(client, migration, "cutover")
-    enrol_as(client, gallery, THIRD, ["newcomer"], ["somebody"], random_features(1, THIRD.dim, seed=9))
-    assert refusal(client.post(f"/migrations/{migration}/rollback")) == (409, "copy-incomplete")
-    after = look(client, migration)
-    assert (after["state"], after["progress"]["missing"]) == ("serving", 1)
-    assert client.delete(f"/galleries/{gallery}/faces/newcomer").status_code == 204
-    assert act(client, migration, "rollback")["state"] == "ready"
-
-
-def test_a_rollback_may_leave_faces_behind_until_the_next_cut_over(client: httpx.Client, gallery: str) -> None:
-    faces = enrolled(client, gallery, FIRST, 5)
-    migration = begin(client, gallery, THIRD)  # from which no translator leads back
-    wait_for(client, migration, "ready")
-    act(client, migration, "cutover")
-    natives = random_features(2, THIRD.dim, seed=9)
-    late = ["face-003", "newcomer"]
-    enrol_as(client, gallery, THIRD, late, ["subject-001", "somebody"], natives)
-    assert refusal(client.post(f"/migrations/{migration}/rollback", json={})) == (409, "copy-incomplete")
-
-    response = client.post(f"/migrations/{migration}/rollback", json={"allow_missing": True})
-    assert response.status_code == 200, response.text
-    for answer in (response.json(), look(client, migration)):
-        assert answer["state"] == "ready"
-        assert (answer["progress"]["faces"], answer["progress"]["missing"], answer["progress"]["unserved"]) == (6, 0, 2)
-    serving = client.get(f"/galleries/{gallery}").json()["copies"][0]
-    assert (serving["model"], serving["faces"], serving["missing"]) == (FIRST.id, 4, 2)
-    kept = [row for row in range(5) if row != 3]
-    rows = served(client, gallery, FIRST, 10)
-    assert sorted(rows) == [face_ids(5)[row] for row in kept]
-    np.testing.assert_allclose([rows[face] for face in sorted(rows)], l2_normalize(faces[kept]), atol=ROUNDING)
-    for face in late:
-        held = client.get(f"/galleries/{gallery}/faces/{face}").json()["held"]
-        assert [copy["model"] for copy in held] == [THIRD.id]
-
-    enrol_as(client, gallery, FIRST, ["face-003"], ["subject-001"], faces[3:4])
-    assert look(client, migration)["progress"]["unserved"] == 1
-    after = act(client, migration, "cutover")
-    assert (after["state"], after["progress"]["missing"], after["progress"]["unserved"]) == ("serving", 1, 0)
-    found = search(client, gallery, THIRD.id, natives[1:])
-    assert found[0]["matches"][0]["face_id"] == "newcomer"
 
 
 def test_a_migration_ends_with_its_gallery(client: httpx.Client, gallery: str) -> None:
