@@ -39,10 +39,12 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-async def filled(store: GalleryStore) -> None:
-    """A gallery of a thousand faces."""
+async def filled(store: GalleryStore, rows: int = 1000) -> None:
+    """A gallery of so many faces."""
     await store.create("staff", SPACE)
-    await store.upsert("staff", faces_of(1000), native(unit_features(1000)))
+    for start in range(0, rows, 1000):
+        part = slice(start, start + 1000)
+        await store.upsert("staff", faces_of(rows)[part], native(unit_features(rows)[part]))
 
 
 async def exists(store: GalleryStore, gallery: str) -> bool:
@@ -119,7 +121,7 @@ async def test_steps_that_each_answer_in_time_are_bounded_together_and_what_they
 ) -> None:
     monkeypatch.setattr(redis_lifecycle, "PURGE_FACES", 1)
     async with RedisStores(server).open() as store:
-        await filled(store)
+        await filled(store, 10_000)  # more steps than any machine takes in time
     interruptions = 0
     async with opened(server.url, HASTY_MS) as store, asyncio.timeout(60):
         await store.drop("staff")

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,14 @@ method = "fc"
 iterations = 5
 batch_rows = 16
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_stops() -> Iterator[None]:
+    """Let commands heed SIGINT though the tests run in the background of a shell, where it is ignored and inherited."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True)
