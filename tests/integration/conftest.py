@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -10,7 +11,9 @@ from deploy.gateway import GatewayServer
 from deploy.redis.cluster import RedisClusterServers
 from deploy.redis.start import RedisServer
 from deploy.triton.start import TritonServer
+from service.settings import StoreKind
 from tests.integration.gallery_stores import LocalStores, RedisStores, Stores
+from tests.integration.migrations import migrating_gateway
 from tests.integration.stack import EMBEDDED, OTHER_SOURCE, OTHER_TARGET, SERVERS, gateway_settings, server_settings
 from tests.repository import write_translator
 
@@ -19,6 +22,13 @@ from tests.repository import write_translator
 def redis_server() -> Iterator[RedisServer]:
     """An empty Redis with its query engine. Tests keep apart by the names of their galleries."""
     with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own, to be killed and misconfigured."""
+    with RedisServer(data=tmp_path / "redis") as server:
         yield server
 
 
@@ -79,3 +89,17 @@ def client(gateway: GatewayServer) -> Iterator[httpx.Client]:
     """An HTTP client of `gateway`."""
     with httpx.Client(base_url=gateway.url, timeout=60) as http:
         yield http
+
+
+@pytest.fixture(scope="module", params=list(StoreKind))
+def migrator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """An HTTP client of a gateway that migrates galleries, once with each store."""
+    redis_url = request.getfixturevalue("redis_server").url if request.param is StoreKind.REDIS else None
+    with migrating_gateway(tmp_path_factory.mktemp("gateway"), redis_url) as http:
+        yield http
+
+
+@pytest.fixture
+def gallery() -> str:
+    """A name that no gallery has yet."""
+    return f"gallery-{uuid4().hex[:12]}"

@@ -20,11 +20,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def store(stores: Stores) -> AsyncIterator[GalleryStore]:
     """A store with the gallery `staff` of FACES."""
     async with stores.open() as opened:

@@ -14,11 +14,6 @@ PATIENCE_S = 60
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_claims_walk_all_missing_faces_in_order_and_none_twice(stores: Stores) -> None:
     async with stores.open() as store:
         faces, features = await enrolled(store, 250)

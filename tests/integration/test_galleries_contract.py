@@ -25,11 +25,6 @@ from tests.integration.gallery_stores import (
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_a_gallery_is_created_once_described_listed_and_dropped(stores: Stores) -> None:
     async with stores.open() as store:
         assert await store.list() == []

@@ -34,11 +34,6 @@ from tests.integration.gallery_stores import (
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_a_second_copy_begins_empty_beside_the_one_that_serves(stores: Stores) -> None:
     async with stores.open() as store:
         await enrolled(store, 5)

@@ -31,11 +31,6 @@ from tests.integration.gallery_stores import (
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_enrolment_goes_into_every_copy_for_which_something_is_given(stores: Stores) -> None:
     features = unit_features(3)
     async with stores.open() as store:

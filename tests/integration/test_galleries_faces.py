@@ -24,11 +24,6 @@ from tests.integration.gallery_stores import (
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_everything_about_a_face_is_kept_and_replaced(stores: Stores) -> None:
     features = unit_features(3)
     plain = Face("a:1", "subject@x")

@@ -18,11 +18,6 @@ NEWCOMERS = [Face(f"newcomer-{i}", f"newcomer-{i // 2}", tags=("late",), enrolle
 NATIVE = unit_features(len(NEWCOMERS), seed=5)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def rolled_back(store: GalleryStore) -> Features:
     """`staff` migrated to OTHER_SPACE and back, while newcomers came who are in that space only."""
     _, features = await enrolled(store, FACES, faces_per_subject=2)

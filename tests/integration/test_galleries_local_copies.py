@@ -26,11 +26,6 @@ LEASE_MS = 1000
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @dataclass
 class Clock:
     now_s: float = 0.0

@@ -10,11 +10,6 @@ from tests.integration.gallery_stores import GALLERIES_MAX, Stores
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_a_note_is_kept_only_over_what_its_writer_knew(stores: Stores) -> None:
     async with stores.open() as store:
         assert await store.noted("job") is None

@@ -1,8 +1,6 @@
 """Approximate search in Redis where its index is not what the record says: exact, and mended by the next request."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -27,18 +25,6 @@ PROBES = unit_features(5, seed=1)
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own, to be killed."""
-    with RedisServer(data=tmp_path / "redis") as server:
-        yield server
-
-
 async def enrol(store: GalleryStore) -> None:
     await store.create("staff", SPACE)
     await store.upsert("staff", faces_of(ROWS), native(unit_features(ROWS)))
@@ -48,31 +34,31 @@ async def is_exact(store: GalleryStore) -> bool:
     return (await store.search("staff", SPACE, PROBES, 3, exact=False)).exact
 
 
-def indexes(server: RedisServer) -> list[str]:
+def indexes(own_redis: RedisServer) -> list[str]:
     """What kinds of index there are."""
-    listed: list[bytes] = administer(server, "FT._LIST")  # type: ignore[assignment] # a list
+    listed: list[bytes] = administer(own_redis, "FT._LIST")  # type: ignore[assignment] # a list
     return sorted(name.decode().split(":")[-2] for name in listed)
 
 
-async def test_without_its_index_searches_are_exact_until_it_is_built_again(server: RedisServer) -> None:
-    async with RedisStores(server).open() as store:
+async def test_without_its_index_searches_are_exact_until_it_is_built_again(own_redis: RedisServer) -> None:
+    async with RedisStores(own_redis).open() as store:
         await enrol(store)
         await approximated(store)
-        for name in administer(server, "FT._LIST"):  # type: ignore[attr-defined] # a list
-            administer(server, "FT.DROPINDEX", name)
+        for name in administer(own_redis, "FT._LIST"):  # type: ignore[attr-defined] # a list
+            administer(own_redis, "FT.DROPINDEX", name)
         assert await is_exact(store)
         await approximated(store)
         assert not await is_exact(store)
 
 
-async def test_a_killed_redis_keeps_it(server: RedisServer) -> None:
-    async with RedisStores(server).open() as store:
+async def test_a_killed_redis_keeps_it(own_redis: RedisServer) -> None:
+    async with RedisStores(own_redis).open() as store:
         await enrol(store)
         measured = await approximated(store)
-        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(own_redis.kill)
         with pytest.raises(GalleryUnavailableError):
             await approximated(store)
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(own_redis.start)
         exact = await store.search("staff", SPACE, PROBES, 3)
         assert (await store.search("staff", SPACE, PROBES, 3, exact=False)).matches == exact.matches
         async with asyncio.timeout(60):
@@ -81,8 +67,8 @@ async def test_a_killed_redis_keeps_it(server: RedisServer) -> None:
         assert await approximated(store) == measured
 
 
-async def test_all_gateways_search_by_what_one_has_built(server: RedisServer) -> None:
-    async with RedisStores(server).open() as store, RedisStores(server).open() as other:
+async def test_all_gateways_search_by_what_one_has_built(own_redis: RedisServer) -> None:
+    async with RedisStores(own_redis).open() as store, RedisStores(own_redis).open() as other:
         await enrol(store)
         answers = await asyncio.gather(*(approximated(one) for one in (store, other)))
         assert {(a.faces, a.probes) for a in answers} == {(ROWS, ROWS)}
@@ -90,13 +76,13 @@ async def test_all_gateways_search_by_what_one_has_built(server: RedisServer) ->
         assert not await is_exact(other)
         await other.exactly("staff", SPACE)
         assert await is_exact(store)
-        assert indexes(server) == ["index"]
+        assert indexes(own_redis) == ["index"]
 
 
 async def test_one_gateway_removes_what_another_is_building(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with RedisStores(server).open() as store, RedisStores(server).open() as other:
+    async with RedisStores(own_redis).open() as store, RedisStores(own_redis).open() as other:
 
         async def complete_and_be_removed(redis: RedisCommands, *what: object, **which: object) -> None:
             await complete_index(redis, *what, **which)  # type: ignore[arg-type] # passed on as they came
@@ -108,21 +94,21 @@ async def test_one_gateway_removes_what_another_is_building(
             await approximated(store)
         assert (await store.info("staff")).copies[0].approximation is None
         assert await is_exact(store)
-        assert indexes(server) == ["index"]
+        assert indexes(own_redis) == ["index"]
 
 
-async def test_a_build_that_was_cut_off_is_taken_up_and_leaves_nothing_when_removed(server: RedisServer) -> None:
-    async with RedisStores(server).open() as store:
+async def test_a_build_that_was_cut_off_is_taken_up_and_leaves_nothing_when_removed(own_redis: RedisServer) -> None:
+    async with RedisStores(own_redis).open() as store:
         await enrol(store)
         asking = asyncio.create_task(store.approximate("staff", SPACE))
-        while "neighbours" not in indexes(server):
+        while "neighbours" not in indexes(own_redis):
             await store.info("staff")
         asking.cancel()
         await asyncio.wait([asking])
-    async with RedisStores(server).open() as store:
+    async with RedisStores(own_redis).open() as store:
         assert await is_exact(store)
         assert (await approximated(store)).probes == ROWS
         assert not await is_exact(store)
         await store.drop("staff")
-        assert administer(server, "DBSIZE") == 0
-        assert indexes(server) == []
+        assert administer(own_redis, "DBSIZE") == 0
+        assert indexes(own_redis) == []

@@ -1,8 +1,6 @@
 """What only the Redis store has to cope with in copies and rankings: several gateways, interruptions, crowds."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,20 +19,8 @@ SIGNS = ("a.b", "a-b", "a_b", "a:b", "a@b", "a=b", "a+b", "A", "a")
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own."""
-    with RedisServer(data=tmp_path / "redis") as server:
-        yield server
-
-
-async def test_gateways_share_a_job_and_none_translates_what_another_has(server: RedisServer) -> None:
-    stores = RedisStores(server)
+async def test_gateways_share_a_job_and_none_translates_what_another_has(own_redis: RedisServer) -> None:
+    stores = RedisStores(own_redis)
     translated_ids: list[str] = []
 
     async def work(store: GalleryStore) -> None:
@@ -52,8 +38,8 @@ async def test_gateways_share_a_job_and_none_translates_what_another_has(server:
         assert [best.face_id for [best] in found.matches] == [face.face_id for face in faces]
 
 
-async def test_a_gateway_that_dies_with_a_claim_loses_no_face(server: RedisServer) -> None:
-    stores = RedisStores(server)
+async def test_a_gateway_that_dies_with_a_claim_loses_no_face(own_redis: RedisServer) -> None:
+    stores = RedisStores(own_redis)
     async with stores.open() as one, stores.open() as other:
         await enrolled(one, 100)
         await one.add_copy("staff", OTHER_SPACE)
@@ -66,8 +52,8 @@ async def test_a_gateway_that_dies_with_a_claim_loses_no_face(server: RedisServe
 
 
 @pytest.mark.parametrize("lost", [b"lease_ends", b"'feature:' .. space, ARGV"])
-async def test_an_answer_lost_in_a_job_neither_loses_nor_repeats_a_face(server: RedisServer, lost: bytes) -> None:
-    async with RedisRelay(server.url) as relay, opened(relay.url, PATIENT_MS) as store:
+async def test_an_answer_lost_in_a_job_neither_loses_nor_repeats_a_face(own_redis: RedisServer, lost: bytes) -> None:
+    async with RedisRelay(own_redis.url) as relay, opened(relay.url, PATIENT_MS) as store:
         await enrolled(store, 50)
         await store.add_copy("staff", OTHER_SPACE)
         relay.lose(lost)
@@ -84,7 +70,7 @@ async def test_an_answer_lost_in_a_job_neither_loses_nor_repeats_a_face(server: 
 
 
 async def test_subjects_in_a_crowd_of_one_are_ranked_as_a_float64_scan_ranks_them(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_search, "RANKED_FACES_MAX", 256)
     rows = 2000
@@ -93,7 +79,7 @@ async def test_subjects_in_a_crowd_of_one_are_ranked_as_a_float64_scan_ranks_the
     subjects = np.array([f"subject-{row // 3:04d}" for row in range(rows)], dtype=object)
     subjects[order[:600]] = "crowd"  # the 600 most similar faces are one person's
     faces = [Face(f"face-{row:04d}", subjects[row], tags=(SIGNS[row % 9],), enrolled_at_ms=row) for row in range(rows)]
-    async with RedisStores(server).open() as store:
+    async with RedisStores(own_redis).open() as store:
         await store.create("staff", SPACE)
         await store.upsert("staff", faces, native(features))
         for where in (Where(), Where(from_ms=500, until_ms=1500), *(Where((sign,), 100) for sign in SIGNS)):

@@ -1,8 +1,6 @@
 """Galleries and copies in Redis are dropped at once and erased step by step, behind the answer where it takes long."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,18 +25,6 @@ from tests.integration.test_galleries_redis_faults import HASTY_MS, opened
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own."""
-    with RedisServer(data=tmp_path / "redis") as server:
-        yield server
-
-
 async def filled(store: GalleryStore, rows: int = 1000) -> None:
     """A gallery of so many faces."""
     await store.create("staff", SPACE)
@@ -60,14 +46,14 @@ async def drop_until_unknown(store: GalleryStore) -> None:
         await store.drop("staff")
 
 
-def is_being_taken_out(server: RedisServer) -> bool:
+def is_being_taken_out(own_redis: RedisServer) -> bool:
     """Whether features of a dropped copy still lie in the faces."""
-    fields = administer(server, "HKEYS", key_of("staff"))
+    fields = administer(own_redis, "HKEYS", key_of("staff"))
     return any(field.startswith(b"dropped:") for field in fields)  # type: ignore[attr-defined] # a list
 
 
-async def test_a_drop_that_was_interrupted_is_completed_by_the_next_creation(server: RedisServer) -> None:
-    async with RedisStores(server).open() as store:
+async def test_a_drop_that_was_interrupted_is_completed_by_the_next_creation(own_redis: RedisServer) -> None:
+    async with RedisStores(own_redis).open() as store:
         await store.create("staff", SPACE)
         await store.upsert("staff", faces_of(5000), native(unit_features(5000)))
         dropping = asyncio.create_task(store.drop("staff"))
@@ -79,51 +65,51 @@ async def test_a_drop_that_was_interrupted_is_completed_by_the_next_creation(ser
         assert await store.create("staff", OTHER_SPACE) is True
         assert (await store.info("staff")).faces == 0
         assert (await store.search("staff", OTHER_SPACE, unit_features(1), 5)).matches == [[]]
-        assert administer(server, "DBSIZE") == 2  # the gallery and the set of all galleries
-        assert len(administer(server, "FT._LIST")) == 1  # type: ignore[arg-type] # a list
+        assert administer(own_redis, "DBSIZE") == 2  # the gallery and the set of all galleries
+        assert len(administer(own_redis, "FT._LIST")) == 1  # type: ignore[arg-type] # a list
 
 
 async def test_a_drop_that_takes_long_is_answered_and_goes_on_and_a_repetition_joins_it(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_lifecycle, "PURGE_FACES", 1)
-    async with RedisStores(server).open() as store:
+    async with RedisStores(own_redis).open() as store:
         await filled(store)
-    async with opened(server.url, HASTY_MS) as store, asyncio.timeout(60):
+    async with opened(own_redis.url, HASTY_MS) as store, asyncio.timeout(60):
         await store.drop("staff")
-        assert administer(server, "DBSIZE") != 0
+        assert administer(own_redis, "DBSIZE") != 0
         with pytest.raises(UnknownGalleryError):
             await store.info("staff")
         assert await store.list() == []
         with pytest.raises(UnknownGalleryError):
             await drop_until_unknown(store)
-    assert administer(server, "DBSIZE") == 0
-    assert administer(server, "FT._LIST") == []
+    assert administer(own_redis, "DBSIZE") == 0
+    assert administer(own_redis, "FT._LIST") == []
 
 
 async def test_what_a_gateway_that_ended_has_left_of_a_drop_is_erased_at_the_next_opening(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_lifecycle, "PURGE_FACES", 1)
-    async with RedisStores(server).open() as store:
+    async with RedisStores(own_redis).open() as store:
         await filled(store)
-    async with opened(server.url, HASTY_MS) as store:
+    async with opened(own_redis.url, HASTY_MS) as store:
         await store.drop("staff")
-    assert administer(server, "DBSIZE") != 0
+    assert administer(own_redis, "DBSIZE") != 0
     monkeypatch.undo()
-    async with RedisStores(server).open() as store, asyncio.timeout(60):
-        while administer(server, "DBSIZE"):
+    async with RedisStores(own_redis).open() as store, asyncio.timeout(60):
+        while administer(own_redis, "DBSIZE"):
             assert await store.list() == []
 
 
 async def test_steps_that_each_answer_in_time_are_bounded_together_and_what_they_did_stays(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_lifecycle, "PURGE_FACES", 1)
-    async with RedisStores(server).open() as store:
+    async with RedisStores(own_redis).open() as store:
         await filled(store, 10_000)  # more steps than any machine takes in time
     interruptions = 0
-    async with opened(server.url, HASTY_MS) as store, asyncio.timeout(60):
+    async with opened(own_redis.url, HASTY_MS) as store, asyncio.timeout(60):
         await store.drop("staff")
         while True:
             try:
@@ -132,21 +118,21 @@ async def test_steps_that_each_answer_in_time_are_bounded_together_and_what_they
             except GalleryUnavailableError:
                 interruptions += 1
     assert interruptions > 0
-    assert administer(server, "DBSIZE") == 2  # the gallery and the names of all
+    assert administer(own_redis, "DBSIZE") == 2  # the gallery and the names of all
 
 
 async def test_a_dropped_copy_is_taken_out_step_by_step_and_what_is_left_by_the_next_of_its_space(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with RedisStores(server).open() as store:
+    async with RedisStores(own_redis).open() as store:
         await enrolled(store, 1000)
         await store.add_copy("staff", OTHER_SPACE)
         await complete(store, limit=1000)
         await store.serve("staff", OTHER_SPACE)
         monkeypatch.setattr(redis_copies, "STEP_FACES", 1)
-        async with opened(server.url, HASTY_MS) as hasty:
+        async with opened(own_redis.url, HASTY_MS) as hasty:
             await hasty.drop_copy("staff", SPACE)
-        assert is_being_taken_out(server)
+        assert is_being_taken_out(own_redis)
         assert await copies(store) == {OTHER_SPACE.id: 1000}
         originals = await store.originals("staff", None, 1000)
         assert {original.space for original in originals} == {SPACE}
@@ -161,23 +147,23 @@ async def test_a_dropped_copy_is_taken_out_step_by_step_and_what_is_left_by_the_
             assert (now.face, now.revision) == (before.face, before.revision)
             np.testing.assert_array_equal(now.feature, before.feature)
         assert after[-1].space == OTHER_SPACE
-        assert len(administer(server, "FT._LIST")) == 2  # type: ignore[arg-type] # a list
+        assert len(administer(own_redis, "FT._LIST")) == 2  # type: ignore[arg-type] # a list
 
 
 async def test_what_a_gateway_that_ended_has_left_of_a_dropped_copy_is_taken_out_at_the_next_opening(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with RedisStores(server).open() as store:
+    async with RedisStores(own_redis).open() as store:
         await enrolled(store, 1000)
         await store.add_copy("staff", OTHER_SPACE)
         await complete(store, limit=1000)
     monkeypatch.setattr(redis_copies, "STEP_FACES", 1)
-    async with opened(server.url, HASTY_MS) as hasty:
+    async with opened(own_redis.url, HASTY_MS) as hasty:
         await hasty.drop_copy("staff", OTHER_SPACE)
-    assert is_being_taken_out(server)
+    assert is_being_taken_out(own_redis)
     monkeypatch.undo()
-    async with RedisStores(server).open() as store, asyncio.timeout(60):
-        while is_being_taken_out(server):
+    async with RedisStores(own_redis).open() as store, asyncio.timeout(60):
+        while is_being_taken_out(own_redis):
             assert await copies(store) == {SPACE.id: 1000}
         await store.drop_copy("staff", OTHER_SPACE)
-        assert len(administer(server, "FT._LIST")) == 1  # type: ignore[arg-type] # a list
+        assert len(administer(own_redis, "FT._LIST")) == 1  # type: ignore[arg-type] # a list

@@ -3,9 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -31,22 +30,10 @@ HASTY_AT_MOST_S = 5.0  # far above HASTY_MS for a busy machine, far below the te
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own, to be stopped and filled."""
-    with RedisServer(data=tmp_path / "redis") as server:
-        yield server
-
-
-def drop_index(server: RedisServer) -> None:
+def drop_index(own_redis: RedisServer) -> None:
     """Leave the one gallery as an earlier version may have: made, and without its index."""
-    for index in administer(server, "FT._LIST"):  # type: ignore[attr-defined] # a list
-        administer(server, "FT.DROPINDEX", index)
+    for index in administer(own_redis, "FT._LIST"):  # type: ignore[attr-defined] # a list
+        administer(own_redis, "FT.DROPINDEX", index)
 
 
 @asynccontextmanager
@@ -58,8 +45,8 @@ async def opened(url: str, timeout_ms: int) -> AsyncIterator[RedisGalleries]:
         await store.close()
 
 
-async def test_a_gallery_made_while_one_of_its_name_is_dropped_is_listed_if_it_exists(server: RedisServer) -> None:
-    async with RedisStores(server).open() as one, RedisStores(server).open() as other:
+async def test_a_gallery_made_while_one_of_its_name_is_dropped_is_listed_if_it_exists(own_redis: RedisServer) -> None:
+    async with RedisStores(own_redis).open() as one, RedisStores(own_redis).open() as other:
         for _ in range(ROUNDS):
             await one.create("staff", SPACE)
             await asyncio.gather(other.create("staff", SPACE), one.drop("staff"))
@@ -72,97 +59,97 @@ async def test_a_gallery_made_while_one_of_its_name_is_dropped_is_listed_if_it_e
                 assert listed == ["staff"]
 
 
-async def test_creations_and_drops_at_once_leave_neither_indexes_nor_places_taken(server: RedisServer) -> None:
-    async with RedisStores(server).open() as one, RedisStores(server).open() as other:
+async def test_creations_and_drops_at_once_leave_neither_indexes_nor_places_taken(own_redis: RedisServer) -> None:
+    async with RedisStores(own_redis).open() as one, RedisStores(own_redis).open() as other:
         for _ in range(ROUNDS):
             steps = [one.create("staff", SPACE), other.drop("staff"), other.create("staff", SPACE), one.drop("staff")]
             outcomes = await asyncio.gather(*steps, return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} <= {bool, type(None), UnknownGalleryError}
         await one.create("staff", SPACE)
         await one.drop("staff")
-        assert administer(server, "DBSIZE") == 0
-        assert administer(server, "FT._LIST") == []
+        assert administer(own_redis, "DBSIZE") == 0
+        assert administer(own_redis, "FT._LIST") == []
         assert [await one.create(f"gallery-{i}", SPACE) for i in range(GALLERIES_MAX)] == [True] * GALLERIES_MAX
 
 
-async def test_a_creation_cut_off_before_its_record_takes_no_place_for_good(server: RedisServer) -> None:
-    async with RedisRelay(server.url) as relay, opened(relay.url, HASTY_MS) as store:
+async def test_a_creation_cut_off_before_its_record_takes_no_place_for_good(own_redis: RedisServer) -> None:
+    async with RedisRelay(own_redis.url) as relay, opened(relay.url, HASTY_MS) as store:
         for number in range(GALLERIES_MAX):
             relay.hold(b"'serving', ARGV")
             with pytest.raises(GalleryUnavailableError, match="in time"):
                 await store.create(f"half-made-{number}", SPACE)
             assert await store.list() == []
-        async with RedisStores(server).open() as patient:
+        async with RedisStores(own_redis).open() as patient:
             assert await patient.create("staff", SPACE) is True
             assert [info.name for info in await patient.list()] == ["staff"]
 
 
 @pytest.mark.parametrize("lost", [b"'serving', ARGV", b"HSETNX", b"FT.CREATE"])
 async def test_a_creation_whose_answer_is_lost_leaves_a_gallery_that_can_be_searched(
-    server: RedisServer, lost: bytes
+    own_redis: RedisServer, lost: bytes
 ) -> None:
-    async with RedisRelay(server.url) as relay, opened(relay.url, PATIENT_MS) as store:
+    async with RedisRelay(own_redis.url) as relay, opened(relay.url, PATIENT_MS) as store:
         relay.lose(lost)
         with pytest.raises(GalleryUnavailableError, match="cannot be reached"):
             await store.create("staff", SPACE)
-    await asyncio.to_thread(server.kill)
-    await asyncio.to_thread(server.start)  # record and index are in the append-only file alike
-    async with RedisStores(server).open() as store:
+    await asyncio.to_thread(own_redis.kill)
+    await asyncio.to_thread(own_redis.start)  # record and index are in the append-only file alike
+    async with RedisStores(own_redis).open() as store:
         await store.upsert("staff", faces_of(1), native(unit_features(1)))
         [[best]] = (await store.search("staff", SPACE, unit_features(1), 1)).matches
         assert best.face_id == faces_of(1)[0].face_id
-        assert len(administer(server, "FT._LIST")) == 1  # type: ignore[arg-type] # a list
+        assert len(administer(own_redis, "FT._LIST")) == 1  # type: ignore[arg-type] # a list
 
 
-async def test_a_refused_index_is_an_unavailable_store(server: RedisServer) -> None:
-    administer(server, "ACL", "SETUSER", "default", "-ft.create")
-    async with RedisStores(server).open() as store:
+async def test_a_refused_index_is_an_unavailable_store(own_redis: RedisServer) -> None:
+    administer(own_redis, "ACL", "SETUSER", "default", "-ft.create")
+    async with RedisStores(own_redis).open() as store:
         with pytest.raises(GalleryUnavailableError, match="refused"):
             await store.create("staff", SPACE)
-        administer(server, "ACL", "SETUSER", "default", "+ft.create")
+        administer(own_redis, "ACL", "SETUSER", "default", "+ft.create")
         assert await store.create("staff", SPACE) is False
         assert (await store.search("staff", SPACE, unit_features(1), 1)).matches == [[]]
 
 
-async def test_a_missing_index_that_creation_makes_is_complete_when_it_returns(server: RedisServer) -> None:
+async def test_a_missing_index_that_creation_makes_is_complete_when_it_returns(own_redis: RedisServer) -> None:
     faces, features = faces_of(FACES_MAX), unit_features(FACES_MAX)
-    async with RedisStores(server).open() as store:
+    async with RedisStores(own_redis).open() as store:
         await store.create("staff", SPACE)
         for start in range(0, FACES_MAX, 2000):
             await store.upsert("staff", faces[start : start + 2000], native(features[start : start + 2000]))
-        drop_index(server)
+        drop_index(own_redis)
         assert await store.create("staff", SPACE) is False
         matches = (await store.search("staff", SPACE, features[::500], 1)).matches
         assert [best.face_id for [best] in matches] == [face.face_id for face in faces[::500]]
 
 
-async def test_a_missing_index_is_not_made_for_a_gallery_dropped_meanwhile(server: RedisServer) -> None:
-    async with RedisRelay(server.url) as relay, RedisStores(server).open() as other:
+async def test_a_missing_index_is_not_made_for_a_gallery_dropped_meanwhile(own_redis: RedisServer) -> None:
+    async with RedisRelay(own_redis.url) as relay, RedisStores(own_redis).open() as other:
         async with opened(relay.url, PATIENT_MS) as slow:
             await slow.create("staff", SPACE)
-            drop_index(server)
+            drop_index(own_redis)
             relay.hold(b"FT.CREATE")
             creating = asyncio.create_task(slow.create("staff", SPACE))
             await relay.reached.wait()
             await other.drop("staff")
             relay.released.set()
             assert await creating is False
-        assert administer(server, "DBSIZE") == 0
-        assert administer(server, "FT._LIST") == []
+        assert administer(own_redis, "DBSIZE") == 0
+        assert administer(own_redis, "FT._LIST") == []
 
 
-async def test_a_full_redis_lets_a_gallery_be_dropped(server: RedisServer) -> None:
-    async with RedisStores(server).open() as store:
+async def test_a_full_redis_lets_a_gallery_be_dropped(own_redis: RedisServer) -> None:
+    async with RedisStores(own_redis).open() as store:
         await store.create("staff", SPACE)
         await store.upsert("staff", faces_of(10), native(unit_features(10)))
-        administer(server, "CONFIG", "SET", "maxmemory", 1)
+        administer(own_redis, "CONFIG", "SET", "maxmemory", 1)
         await store.drop("staff")
-        assert administer(server, "DBSIZE") == 0
+        assert administer(own_redis, "DBSIZE") == 0
 
 
-async def test_a_hung_redis_is_given_up_when_the_time_of_the_gateway_is_over(server: RedisServer) -> None:
-    async with opened(server.url, HASTY_MS) as store:
-        os.kill(server.process.pid, signal.SIGSTOP)
+async def test_a_hung_redis_is_given_up_when_the_time_of_the_gateway_is_over(own_redis: RedisServer) -> None:
+    async with opened(own_redis.url, HASTY_MS) as store:
+        os.kill(own_redis.process.pid, signal.SIGSTOP)
         try:
             async with asyncio.timeout(HASTY_AT_MOST_S):
                 with pytest.raises(GalleryUnavailableError):
@@ -172,14 +159,14 @@ async def test_a_hung_redis_is_given_up_when_the_time_of_the_gateway_is_over(ser
                     *(store.info("staff") for _ in range(50)), return_exceptions=True
                 )
         finally:
-            os.kill(server.process.pid, signal.SIGCONT)
+            os.kill(own_redis.process.pid, signal.SIGCONT)
 
 
 async def test_a_deletion_whose_answer_is_lost_is_not_answered_as_if_nothing_had_been_there(
-    server: RedisServer,
+    own_redis: RedisServer,
 ) -> None:
     faces = faces_of(10)
-    async with RedisRelay(server.url) as relay, opened(relay.url, PATIENT_MS) as store:
+    async with RedisRelay(own_redis.url) as relay, opened(relay.url, PATIENT_MS) as store:
         await store.create("staff", SPACE)
         await store.upsert("staff", faces, native(unit_features(10)))
         relay.lose(faces[3].face_id.encode())
@@ -190,10 +177,10 @@ async def test_a_deletion_whose_answer_is_lost_is_not_answered_as_if_nothing_had
             await store.delete_face("staff", faces[3].face_id)
 
 
-async def test_a_restart_of_redis_between_two_calls_goes_unnoticed(server: RedisServer) -> None:
-    async with RedisStores(server).open() as store:
+async def test_a_restart_of_redis_between_two_calls_goes_unnoticed(own_redis: RedisServer) -> None:
+    async with RedisStores(own_redis).open() as store:
         await store.create("staff", SPACE)
-        await asyncio.to_thread(server.kill)
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(own_redis.kill)
+        await asyncio.to_thread(own_redis.start)
         assert (await store.info("staff")).faces == 0
         assert await store.upsert("staff", faces_of(1), native(unit_features(1))) == [True]

@@ -29,11 +29,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def store(stores: Stores) -> AsyncIterator[tuple[GalleryStore, float]]:
     """A store with an empty gallery `staff`, and how exact its similarities are."""
     async with stores.open() as opened:

@@ -25,11 +25,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RedisClusterServers]:
     """A cluster of the test's own, to be broken."""
     with RedisClusterServers(tmp_path) as cluster:

@@ -54,11 +54,6 @@ def soon(seconds: float = 60) -> Deadline:
     return Deadline(time.monotonic() + seconds)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.mark.anyio
 async def test_a_body_within_its_bound_is_read_whole() -> None:
     assert await read_body(request([b"12", b"", b"34"], content_length="4"), 4, soon()) == b"1234"

@@ -22,11 +22,6 @@ REJECT = DuplicatePolicy(OnDuplicate.REJECT, Threshold(min_similarity=0.9))
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with open_world(tmp_path) as world:
         yield world

@@ -18,11 +18,6 @@ class NewOverloadError(errors.OverloadedError):
     """A class that the table does not know."""
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def answer_to(error: Exception) -> httpx.Response:
     """What a client gets when a route raises."""
     app = FastAPI()

@@ -16,11 +16,6 @@ from tests.manifests import make_manifest
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_it_is_ready_when_all_are_and_remembers_for_a_second(tmp_path: Path) -> None:
     now_s = 0.0
     engine = ScriptedEngine()

@@ -50,11 +50,6 @@ class World:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def world() -> World:
     world = World()
     await world.engine.load(MANIFEST)

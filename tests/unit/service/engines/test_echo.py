@@ -12,11 +12,6 @@ pytestmark = pytest.mark.anyio
 NARROW, WIDE = FeatureSpace(id="narrow", dim=2), FeatureSpace(id="wide", dim=4)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_it_cuts_or_pads_and_scales_to_unit_length() -> None:
     engine = EchoEngine()
     shrink, grow = make_manifest(WIDE, NARROW), make_manifest(NARROW, WIDE)

@@ -43,11 +43,6 @@ class Refusing(nn.Module):
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def repository(tmp_path: Path) -> Path:
     return tmp_path / "repository"
 

@@ -15,11 +15,6 @@ KEY = ("staff", FeatureSpace(id="space", dim=2))
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Gate:
     """A build that ends when it is let go."""
 

@@ -12,11 +12,6 @@ KEY = ("staff", "one")
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Purge:
     """An erasure that ends when it is let go, after failing so many times."""
 
