@@ -100,7 +100,7 @@ def unit_length(features: Features, dim: int) -> Features:
     try:
         check_features(features, dim)
     except VectorError as error:
-        raise InvalidFeatureError(str(error), code=error.code, row=error.row) from None
+        raise InvalidFeatureError.of(error) from None
     return l2_normalize(features)
 
 

@@ -34,6 +34,10 @@ GatewayError
 CatalogError (start-up and reload only, never an answer to a client)
 """
 
+from typing import Self
+
+from contract.errors import VectorError
+
 
 class GatewayError(Exception):
     """Root of what a client may be told. The message reaches the client: never a vector, face, subject or secret."""
@@ -67,6 +71,11 @@ class InvalidFeatureError(BadRequestError):
     def __init__(self, detail: str, *, code: str, row: int | None) -> None:
         super().__init__(detail, row=row)
         self.code = code
+
+    @classmethod
+    def of(cls, error: VectorError) -> Self:
+        """The contract's verdict on a row as an answer to the client."""
+        return cls(str(error), code=error.code, row=error.row)
 
 
 class UncalibratedError(BadRequestError):

@@ -55,7 +55,7 @@ class Translation:
         try:
             check_features(features, manifest.source.dim)
         except VectorError as error:
-            raise InvalidFeatureError(str(error), code=error.code, row=error.row) from None
+            raise InvalidFeatureError.of(error) from None
         with self._rows.hold(len(features)):
             started = time.monotonic()
             translated = await self._run(manifest, features, deadline)

@@ -154,12 +154,7 @@ def to_features(raw: list[Any] | bytes, encoding_format: EncodingFormat, dim: in
             return unpack_float32(raw, dim)
         return _from_base64(raw, dim) if encoding_format == "base64" else _from_lists(raw, dim)
     except VectorError as error:
-        raise invalid_feature(error) from None
-
-
-def invalid_feature(error: VectorError) -> InvalidFeatureError:
-    """The contract's verdict on a row as an answer to the client."""
-    return InvalidFeatureError(str(error), code=error.code, row=error.row)
+        raise InvalidFeatureError.of(error) from None
 
 
 def _from_lists(rows: Sequence[Any], dim: int) -> Features:
