@@ -35,6 +35,11 @@ class GalleryStore(Protocol):
         """`local` or `redis`; the metric label."""
         ...
 
+    @property
+    def copy_overhead_bytes(self) -> int:
+        """What is kept of a face in a copy besides its feature, in bytes."""
+        ...
+
     async def create(self, gallery: str, space: FeatureSpace) -> bool:
         """Create a gallery with one copy; True if it is new, False if it exists and serves this space.
 

@@ -45,6 +45,7 @@ class LocalGalleries:
     """
 
     name = "local"
+    copy_overhead_bytes = 100  # its row, who made it, its confidence
 
     def __init__(
         self, directory: OpenDirectory, *, faces_max: int, galleries_max: int, clock: Clock, wait_s: float

@@ -24,8 +24,6 @@ from service.translation import Translation
 SAMPLE_FACES_MAX: Final = 512  # one claim: the first faces by face_id
 CONFIDENCE_LOW: Final = 0.05
 WILSON_Z: Final = 1.959964  # 95 %
-# What a store keeps of a face in a copy besides its feature: its row, who made it, its confidence.
-OVERHEAD_BYTES: Final[Mapping[str, int]] = {"local": 100, "redis": 256}
 ORIGINS_NAMED_MAX: Final = 8
 
 
@@ -66,7 +64,7 @@ class Planner:
             ),
             faces_to_translate=to_translate,
             faces_native=total - to_translate,
-            bytes_needed=total * (target.dim * FLOAT32_BYTES + OVERHEAD_BYTES[self._store.name]),
+            bytes_needed=total * (target.dim * FLOAT32_BYTES + self._store.copy_overhead_bytes),
             sampled=sample.translated,
             faces_per_second=rate,
             seconds=None if rate is None else to_translate / rate,
