@@ -9,9 +9,9 @@ from contract.spaces import Name
 from service.errors import CopiesChangedError, GallerySpaceMismatchError
 from service.face_facts import instant_text
 from service.galleries.values import Approximation
-from service.routes.bodies import JSON, parse_json, read_body, validate
+from service.routes.bodies import read_json_body
 from service.routes.dependencies import DeadlineDependency, PartsDependency
-from service.routes.documentation import problems
+from service.routes.documentation import json_body, problems
 from service.routes.gallery_parts import ADMINISTERING, GalleryName
 
 Recall = Annotated[float, Field(ge=0, le=1)]
@@ -64,7 +64,7 @@ router = APIRouter(
 @router.put(
     "",
     summary="Search a gallery approximately",
-    openapi_extra={"requestBody": {"content": {JSON: {"schema": ApproximationBody.model_json_schema()}}}},
+    openapi_extra=json_body(ApproximationBody, optional=True),
     responses=problems(413),
 )
 async def put_approximation(
@@ -74,8 +74,7 @@ async def put_approximation(
 
     503 `still-building` until it is built: ask again. It ends with its copy: after a cut-over searches are exact.
     """
-    body = await read_body(request, parts.settings.body_bytes_max, deadline)
-    validate(ApproximationBody, parse_json(body or b"{}"))
+    await read_json_body(request, ApproximationBody, parts.settings.body_bytes_max, deadline, optional=True)
     info = await parts.galleries.info(gallery)
     try:
         measured = await parts.galleries.approximate(gallery, info.space)

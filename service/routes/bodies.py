@@ -115,6 +115,18 @@ def validate(model: type[Model], value: object, *, strict: bool = True, row: int
         ) from None
 
 
+async def read_json_body(
+    request: Request, model: type[Model], bytes_max: int, deadline: Deadline, *, optional: bool = False
+) -> Model:
+    """A body of JSON as a pydantic model, whatever its content type says. An optional one may be empty, as `{}`.
+
+    Raises:
+        BodyTooLargeError, MalformedBodyError, DeadlineExceededError.
+    """
+    body = await read_body(request, bytes_max, deadline)
+    return validate(model, parse_json(body or b"{}" if optional else body))
+
+
 async def read_feature_body(request: Request, model: type[Model], bytes_max: int, deadline: Deadline) -> Model:
     """A body with features: JSON, or octet-stream with its other fields in the query.
 
@@ -124,9 +136,9 @@ async def read_feature_body(request: Request, model: type[Model], bytes_max: int
     kind = media_type(request)
     if kind not in {JSON, OCTET_STREAM}:
         raise UnsupportedMediaTypeError(f"send {JSON} or {OCTET_STREAM}")
-    body = await read_body(request, bytes_max, deadline)
     if kind == JSON:
-        return validate(model, parse_json(body))
+        return await read_json_body(request, model, bytes_max, deadline)
+    body = await read_body(request, bytes_max, deadline)
     query = request.query_params.multi_items()
     names = [name for name, _ in query]
     if len(set(names)) < len(names):

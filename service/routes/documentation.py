@@ -15,6 +15,12 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return dict.fromkeys(statuses, answer)
 
 
+def json_body(model: type[BaseModel], *, optional: bool = False) -> dict[str, Any]:
+    """OpenAPI of a body as JSON."""
+    required = {} if optional else {"required": True}
+    return {"requestBody": {**required, "content": {JSON: {"schema": model.model_json_schema()}}}}
+
+
 def request_body(model: type[BaseModel], *query: str) -> dict[str, Any]:
     """OpenAPI of a body as JSON, or as float32-LE with `source_model` and these fields in the query."""
     schema = model.model_json_schema()

@@ -14,9 +14,9 @@ from service.enrolment import Enrolled
 from service.errors import MalformedBodyError, UnsupportedMediaTypeError
 from service.face_facts import FACE_METADATA_BYTES_MAX, now_ms
 from service.galleries.values import NO_METADATA, Face, FaceRecord
-from service.routes.bodies import JSON, FeatureBody, media_type, parse_json, read_body, to_features, validate
+from service.routes.bodies import JSON, FeatureBody, media_type, read_json_body, to_features, validate
 from service.routes.dependencies import DeadlineDependency, PartsDependency, TimingsDependency
-from service.routes.documentation import problems
+from service.routes.documentation import json_body, problems
 from service.routes.gallery_parts import (
     ENROLLING,
     OBJECT_SCHEMA,
@@ -154,7 +154,7 @@ router = APIRouter(
     "",
     summary="Enrol or replace faces",
     dependencies=ENROLLING,
-    openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": EnrolBody.model_json_schema()}}}},
+    openapi_extra=json_body(EnrolBody),
     responses=problems(409, 413, 415, 422, 502),
 )
 async def enrol_faces(
@@ -171,7 +171,7 @@ async def enrol_faces(
     settings = parts.settings
     if media_type(request) != JSON:
         raise UnsupportedMediaTypeError(f"send {JSON}")
-    body = validate(EnrolBody, parse_json(await read_body(request, settings.body_bytes_max, deadline)))
+    body = await read_json_body(request, EnrolBody, settings.body_bytes_max, deadline)
     info = await parts.galleries.info(gallery)
     space = parts.identification.source_space(body.source_model, info)
     features = to_features(body.features, body.encoding_format, space.dim, settings.rows_max)

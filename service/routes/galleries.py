@@ -6,9 +6,9 @@ from pydantic import BaseModel, ConfigDict
 from contract.spaces import Name
 from service.galleries.values import GalleryInfo
 from service.routes.approximations import ApproximationAnswer
-from service.routes.bodies import JSON, parse_json, read_body, validate
+from service.routes.bodies import read_json_body
 from service.routes.dependencies import DeadlineDependency, PartsDependency
-from service.routes.documentation import problems
+from service.routes.documentation import json_body, problems
 from service.routes.gallery_parts import ADMINISTERING, READING, GalleryName
 
 
@@ -85,14 +85,14 @@ async def get_gallery(gallery: GalleryName, parts: PartsDependency) -> GalleryAn
     "/{gallery}",
     summary="Create a gallery",
     dependencies=ADMINISTERING,
-    openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": GalleryBody.model_json_schema()}}}},
+    openapi_extra=json_body(GalleryBody),
     responses={201: {"model": GalleryAnswer, "description": "Created"}, **problems(404, 409, 413)},
 )
 async def put_gallery(
     gallery: GalleryName, request: Request, parts: PartsDependency, deadline: DeadlineDependency, response: Response
 ) -> GalleryAnswer:
     """Create a gallery of a registered feature space: 201 if it is new, 200 if it was there, 409 in another space."""
-    body = validate(GalleryBody, parse_json(await read_body(request, parts.settings.body_bytes_max, deadline)))
+    body = await read_json_body(request, GalleryBody, parts.settings.body_bytes_max, deadline)
     created = await parts.galleries.create(gallery, parts.catalog.current.space(body.model))
     response.status_code = 201 if created else 200
     return await _describe(gallery, parts)

@@ -11,9 +11,9 @@ from service.access import Scope
 from service.migration.record import Migration, Plan, State
 from service.migration.records import counts_key
 from service.migration.report import Progress, ShadowReport, progress_of, shadow_report
-from service.routes.bodies import JSON, parse_json, read_body, validate
+from service.routes.bodies import JSON, read_json_body
 from service.routes.dependencies import DeadlineDependency, Parts, PartsDependency, admitted_quietly, requires
-from service.routes.documentation import problems
+from service.routes.documentation import json_body, problems
 from service.routes.gallery_parts import GalleryName
 
 
@@ -88,7 +88,7 @@ router = APIRouter(
     "/galleries/{gallery}/migrations",
     summary="Move a gallery to another feature space, or plan to",
     status_code=201,
-    openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": MigrationBody.model_json_schema()}}}},
+    openapi_extra=json_body(MigrationBody),
     response_model=MigrationAnswer,
     responses={200: {"model": Plan, "description": "The plan alone"}, **problems(409, 413, 422, 502)},
 )
@@ -96,7 +96,7 @@ async def post_migration(
     gallery: GalleryName, request: Request, parts: PartsDependency, deadline: DeadlineDependency
 ) -> MigrationAnswer | Response:
     """Faces are translated from their originals, never from a translation. Searches go on in the space of before."""
-    body = validate(MigrationBody, parse_json(await read_body(request, parts.settings.body_bytes_max, deadline)))
+    body = await read_json_body(request, MigrationBody, parts.settings.body_bytes_max, deadline)
     if body.plan_only:
         plan = await parts.migrations.plan(gallery, body.target_model, deadline)
         return Response(plan.model_dump_json(), media_type=JSON)
@@ -124,7 +124,7 @@ async def cut_over_migration(migration: MigrationId, parts: PartsDependency) -> 
 @router.post(
     "/migrations/{migration}/rollback",
     summary="Serve the old copy again",
-    openapi_extra={"requestBody": {"content": {JSON: {"schema": RollbackBody.model_json_schema()}}}},
+    openapi_extra=json_body(RollbackBody, optional=True),
     responses=problems(409, 413),
 )
 async def roll_back_migration(
@@ -135,8 +135,7 @@ async def roll_back_migration(
     Faces enrolled since the cut-over without a route to the old copy are missing there: 409 `copy-incomplete`, unless
     `allow_missing` is true.
     """
-    read = await read_body(request, parts.settings.body_bytes_max, deadline)
-    body = validate(RollbackBody, parse_json(read or b"{}"))
+    body = await read_json_body(request, RollbackBody, parts.settings.body_bytes_max, deadline, optional=True)
     return await _describe(await parts.migrations.roll_back(migration, allow_missing=body.allow_missing), parts)
 
 

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract.spaces import RecordId
 from service.face_facts import SUBJECT_METADATA_BYTES_MAX
-from service.routes.bodies import JSON, parse_json, read_body, validate
+from service.routes.bodies import JSON, read_json_body
 from service.routes.dependencies import DeadlineDependency, PartsDependency
-from service.routes.documentation import problems
+from service.routes.documentation import json_body, problems
 from service.routes.gallery_parts import ENROLLING, OBJECT_SCHEMA, READING, GalleryName, Subject, metadata_field
 
 
@@ -68,14 +68,14 @@ async def get_subject(gallery: GalleryName, subject: Subject, parts: PartsDepend
     summary="Describe a subject",
     status_code=204,
     dependencies=ENROLLING,
-    openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": SubjectBody.model_json_schema()}}}},
+    openapi_extra=json_body(SubjectBody),
     responses=problems(413),
 )
 async def put_subject(
     gallery: GalleryName, subject: Subject, request: Request, parts: PartsDependency, deadline: DeadlineDependency
 ) -> None:
     """Keep metadata with an enrolled subject until its last face is deleted."""
-    body = validate(SubjectBody, parse_json(await read_body(request, parts.settings.body_bytes_max, deadline)))
+    body = await read_json_body(request, SubjectBody, parts.settings.body_bytes_max, deadline)
     await parts.galleries.describe_subject(gallery, subject, body.metadata)
 
 
