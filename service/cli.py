@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import orjson
 import typer
@@ -15,11 +15,11 @@ from service.app import create_app
 from service.commands.gallery import gallery_cli
 from service.commands.migration import migration_cli
 from service.commands.offline import translate_parquet
+from service.commands.terminal import refuse
 from service.http_protocol import HEAD_BYTES_MAX, ConnectionBounds, bounded_protocol
 from service.logs import configure_logs
 from service.settings import Environment, Settings
 
-EXIT_BAD_INPUT = 2
 LATE_MESSAGE_S = 1.0  # between the answer to a body that is late and the end of its connection
 
 KeysPath = Annotated[Path, typer.Option("--file", help="The API keys file.", envvar="R3AN_API_KEYS_FILE")]
@@ -44,9 +44,9 @@ def serve() -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = f"R3AN_{str(first['loc'][0]).upper()}: " if first["loc"] else ""
-        _refuse(name + first["msg"].removeprefix("Value error, "))
+        refuse(name + first["msg"].removeprefix("Value error, "))
     except KeysFileError as error:
-        _refuse(str(error))
+        refuse(str(error))
     configure_logs(settings.log_level)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -91,11 +91,11 @@ def keys_create(
     """Create a key and print it, once: only its hash is kept."""
     keys = _read(file) if file.exists() else KeysFile()
     if any(record.id == id for record in keys.keys):
-        _refuse(f"{id} exists; revoke it first")
+        refuse(f"{id} exists; revoke it first")
     try:
         key, record = create_key(id, scope, requests_per_second)
     except ValidationError:
-        _refuse(f"--id must match {NAME_PATTERN}")
+        refuse(f"--id must match {NAME_PATTERN}")
     _write(file, (*keys.keys, record))
     typer.echo(key)
 
@@ -114,7 +114,7 @@ def keys_revoke(id: KeyId, file: KeysPath) -> None:
     keys = _read(file).keys
     left = tuple(record for record in keys if record.id != id)
     if len(left) == len(keys):
-        _refuse(f"no key {id}")
+        refuse(f"no key {id}")
     _write(file, left)
 
 
@@ -127,19 +127,14 @@ def _read(file: Path) -> KeysFile:
     try:
         return read_keys(file)
     except KeysFileError as error:
-        _refuse(str(error))
+        refuse(str(error))
 
 
 def _write(file: Path, records: tuple[KeyRecord, ...]) -> None:
     try:
         write_keys(KeysFile(keys=records), file)
     except OSError as error:
-        _refuse(f"{file.name}: {error.strerror}")
-
-
-def _refuse(reason: str) -> NoReturn:
-    typer.echo(f"r3an-gateway: {reason}", err=True)
-    raise typer.Exit(EXIT_BAD_INPUT)
+        refuse(f"{file.name}: {error.strerror}")
 
 
 if __name__ == "__main__":

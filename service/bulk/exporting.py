@@ -16,6 +16,7 @@ from contract.spaces import Name
 from contract.vectors import FLOAT32_BYTES, Features, unpack_float32
 from service.bulk.client import Gateway
 from service.bulk.columns import feature_array
+from service.bulk.defaults import OnRows, tell_nobody
 from service.bulk.errors import GatewayUnreachableError, JobError, StoppedError
 from service.bulk.export_folder import (
     EXPORT_FILE,
@@ -35,7 +36,6 @@ PART_FACES = 100_000  # of all spaces together; what a crash of the exporter may
 STATE_FILE = "export.state.json"
 INSTANT = pa.timestamp("ms", "UTC")
 
-OnRows = Callable[[int, int], None]  # faces done, faces in all
 Faces = list[dict[str, Any]]
 
 
@@ -63,7 +63,7 @@ class Target:
     part_faces: int = PART_FACES
 
 
-def export_gallery(gateway: Gateway, target: Target, on_rows: OnRows = lambda done, total: None) -> Export:
+def export_gallery(gateway: Gateway, target: Target, on_rows: OnRows = tell_nobody) -> Export:
     """Export all faces, or those that an interrupted export into this folder has left.
 
     Faces enrolled, replaced or deleted meanwhile may be in it or not: the pages are read one after another.

@@ -10,19 +10,15 @@ from pathlib import Path
 from service.bulk.batches import Batch, read_batches
 from service.bulk.client import Gateway
 from service.bulk.columns import feature_dim, footer_of
+from service.bulk.defaults import BATCH_ROWS, IN_FLIGHT, REFUSED_MAX, OnRows, tell_nobody
 from service.bulk.enrolling import REFUSED, Fates, enrol
 from service.bulk.errors import JobError, StoppedError, data_error
 from service.bulk.fates import Counts, Report, State, is_published, read_state, remove_progress, save_state
 from service.bulk.names import AS_THEY_ARE, ColumnNames, FaceColumns, check_space, face_columns
 from service.bulk.sources import Source, find_sources, fingerprint
 
-BATCH_ROWS = 1024
-IN_FLIGHT_MAX = 4
-REFUSED_MAX = 10_000  # rows; that many are no slips in a file but the wrong file
 FACE_BYTES = 512  # of a face in a body beside its feature, roughly; a body that is too large after all is cut
 SAVE_INTERVAL_S = 1.0
-
-OnRows = Callable[[int, int], None]  # rows done, rows in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +32,7 @@ class Import:
     columns: ColumnNames = AS_THEY_ARE
     report: Path | None = None
     batch_rows: int = BATCH_ROWS
-    in_flight: int = IN_FLIGHT_MAX
+    in_flight: int = IN_FLIGHT
     refused_max: int = REFUSED_MAX
 
 
@@ -61,7 +57,7 @@ class Files:
             start -= source.rows
 
 
-def import_gallery(gateway: Gateway, job: Import, on_rows: OnRows = lambda done, total: None) -> Counts:
+def import_gallery(gateway: Gateway, job: Import, on_rows: OnRows = tell_nobody) -> Counts:
     """Enrol all rows, or those that an interrupted import of the same files has left; returns the counts of all.
 
     Raises:

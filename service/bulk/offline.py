@@ -1,6 +1,6 @@
 """A gallery that lives elsewhere: Parquet of one feature space in, Parquet of another out, on all cores."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from contract.errors import VectorError
 from contract.manifest import TranslatorManifest, read_manifest
 from contract.spaces import FeatureSpace
 from service.bulk.columns import check_features_of, check_once, feature_dim, footer_of, read_rows
+from service.bulk.defaults import PART_ROWS, OnRows, tell_nobody
 from service.bulk.errors import JobError, StoppedError, data_error
 from service.bulk.names import feature_column
 from service.bulk.parts import held_folder, new_part
@@ -18,10 +19,7 @@ from service.bulk.sources import SPACE_KEY, Source, find_sources
 from service.bulk.translation import ADDED, Translates, native_part, translate_part, translated_schema
 from service.bulk.translator import find_version, opened
 
-PART_ROWS = 65_536
 NATIVE = "native-"  # before the names of files of faces that are in the target's space as they are
-
-OnRows = Callable[[int, int], None]  # rows done, rows in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +63,7 @@ class Moved:
     native: int
 
 
-def translate_folder(
-    job: Job, workers: int, on_rows: OnRows = lambda done, total: None, stopped: Stopped = lambda: False
-) -> Moved:
+def translate_folder(job: Job, workers: int, on_rows: OnRows = tell_nobody, stopped: Stopped = lambda: False) -> Moved:
     """Translate all that is not there yet; returns the rows in all. Parts that were finished before are kept.
 
     Raises:

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.commands.terminal import DEFAULT_URL, EXIT_REFUSED_ROWS, KeyFile, Url, bar, command, connect
+from service.bulk.defaults import BATCH_ROWS, IN_FLIGHT, REFUSED_MAX
+from service.commands.terminal import DEFAULT_URL, EXIT_REFUSED_ROWS, Gallery, KeyFile, Url, bar, command, connect
 
 if TYPE_CHECKING:
     from service.bulk.fates import Counts
@@ -18,7 +19,6 @@ gallery_cli = typer.Typer(
     no_args_is_help=True,
 )
 
-Gallery = Annotated[str, typer.Argument(help="Name of the gallery.")]
 Column = Annotated[str | None, typer.Option(help="Its column; found by its usual name otherwise.")]
 
 
@@ -54,9 +54,9 @@ def import_command(
     feature_column: Column = None,
     report: Annotated[Path | None, typer.Option(help="A .csv or .parquet file for the fate of each row.")] = None,
     state: Annotated[Path | None, typer.Option(help="Where progress is kept; beside the report otherwise.")] = None,
-    batch_rows: Annotated[int, typer.Option(min=1, max=65_536, help="Faces in a request, at most.")] = 1024,
-    in_flight: Annotated[int, typer.Option(min=1, max=64, help="Requests at once.")] = 4,
-    refused_max: Annotated[int, typer.Option(min=0, help="Refused rows after which the import stops.")] = 10_000,
+    batch_rows: Annotated[int, typer.Option(min=1, max=65_536, help="Faces in a request, at most.")] = BATCH_ROWS,
+    in_flight: Annotated[int, typer.Option(min=1, max=64, help="Requests at once.")] = IN_FLIGHT,
+    refused_max: Annotated[int, typer.Option(min=0, help="Refused rows after which the import stops.")] = REFUSED_MAX,
 ) -> None:
     """Enrol or replace faces. Needs a key of scope enrol and search. Exit code 1: some rows were refused."""
     with command() as stopped:

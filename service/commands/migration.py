@@ -9,7 +9,7 @@ import typer
 
 from service.bulk.errors import StoppedError
 from service.commands.migration_view import print_migration, print_migrations, print_plan
-from service.commands.terminal import DEFAULT_URL, KeyFile, Url, bar, command, connect, refuse
+from service.commands.terminal import DEFAULT_URL, Gallery, KeyFile, Url, bar, command, connect, refuse
 
 if TYPE_CHECKING:
     from service.bulk.client import Gateway
@@ -22,7 +22,6 @@ migration_cli = typer.Typer(
     no_args_is_help=True,
 )
 
-Gallery = Annotated[str, typer.Argument(help="Name of the gallery.")]
 TargetModel = Annotated[str, typer.Argument(help="Feature space it is to be in.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the migration.")]
 

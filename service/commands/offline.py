@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from service.bulk.defaults import PART_ROWS
 from service.commands.terminal import bar, command
 
 
@@ -20,7 +21,7 @@ def translate_parquet(
         str | None, typer.Option(help="Column to translate; found by its name otherwise.")
     ] = None,
     target_column: Annotated[str | None, typer.Option(help="Column that takes its place.")] = None,
-    part_rows: Annotated[int, typer.Option(min=1, max=4_194_304, help="Faces in an output file.")] = 65_536,
+    part_rows: Annotated[int, typer.Option(min=1, max=4_194_304, help="Faces in an output file.")] = PART_ROWS,
 ) -> None:
     """Translate the features of a gallery that lives elsewhere. Interrupted, it goes on with the same command."""
     with command() as stopped:

@@ -25,6 +25,7 @@ KEY_BYTES_MAX = 4096
 KEY_VARIABLE = "R3AN_API_KEY"
 EXTRAS = {"httpx": "bulk", "pyarrow": "bulk", "torch": "torchscript"}  # module -> what brings it
 
+Gallery = Annotated[str, typer.Argument(help="Name of the gallery.")]
 Url = Annotated[str, typer.Option(help="The gateway.", envvar="R3AN_URL")]
 KeyFile = Annotated[
     Path | None, typer.Option(help=f"File that holds an API key; without it the variable {KEY_VARIABLE} is looked at.")
