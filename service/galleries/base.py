@@ -201,7 +201,7 @@ class GalleryStore(Protocol):
         `value` None forgets the text and whatever was counted under the key.
 
         Raises:
-            GalleryLimitError: the bound on notes is reached.
+            GalleryLimitError: the text is longer than `notes.NOTE_BYTES_MAX`, or the bound on notes is reached.
         """
         ...
 
@@ -214,7 +214,7 @@ class GalleryStore(Protocol):
         ...
 
     async def tally(self, key: str, counts: Mapping[str, int]) -> None:
-        """Add to named counts under a key."""
+        """Add to named counts under a key. Raises GalleryLimitError: the bound on keys that have counts is reached."""
         ...
 
     async def tallied(self, key: str) -> Mapping[str, int]:

@@ -7,6 +7,7 @@ from typing import Final
 from contract.spaces import FeatureSpace
 from service.errors import ConflictError, GalleryUnavailableError, StillBuildingError
 from service.galleries.background import WAIT_S, Background, Work
+from service.galleries.refusals import APPROXIMATION_REMOVED
 from service.galleries.values import Approximation
 
 BUILD_S: Final = 7200.0  # of one build
@@ -35,7 +36,7 @@ class Builds:
         if not task.done():
             raise StillBuildingError("the approximate search is being built", retry_after_s=RETRY_AFTER_S)
         if task.cancelled():
-            raise ConflictError("the approximate search was removed while it was being built")
+            raise ConflictError(APPROXIMATION_REMOVED)
         return task.result()
 
     async def give_up(self, key: Key) -> None:

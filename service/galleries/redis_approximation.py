@@ -12,6 +12,7 @@ from service.galleries.redis_index import complete_index, drop_approximate_index
 from service.galleries.redis_lifecycle import find_copy
 from service.galleries.redis_records import GalleryRecord, HeldCopy, approximation_text, key_of
 from service.galleries.redis_search import Search, search_index
+from service.galleries.refusals import APPROXIMATION_REMOVED, COPY_DROPPED
 from service.galleries.values import Approximation
 
 
@@ -33,14 +34,14 @@ async def build(redis: RedisCommands, gallery: str, space: FeatureSpace) -> Appr
         recall = await _measure(redis, record, copy)
         now, copy_now = await find_copy(redis, gallery, space)
         if not record.shares_copy(now, copy):
-            raise CopiesChangedError("the copy was dropped while its approximate search was being built")
+            raise CopiesChangedError(COPY_DROPPED)
         approximation = recall.approximation(copy_now.faces)
         told = (space.id, space.dim, copy.number, approximation_text(approximation))
         await redis.change(scripts.KEEP_APPROXIMATION, key_of(gallery), *told)
         # Whoever removes it drops the index first: where that is gone, what was just kept must go.
         if not await is_complete(redis, record, copy, approximate=True):
             await _forget(redis, gallery, copy)
-            raise ConflictError("the approximate search was removed while it was being built")
+            raise ConflictError(APPROXIMATION_REMOVED)
         return approximation
 
 

@@ -20,7 +20,16 @@ from service.errors import (
     UnknownGalleryError,
     UnknownSubjectError,
 )
-from service.galleries.refusals import NO_FACE, NO_GALLERY, NO_SUBJECT
+from service.galleries.refusals import (
+    COPIES_CHANGED,
+    COPY_EXISTS,
+    COPY_INCOMPLETE,
+    COPY_SERVES,
+    NO_FACE,
+    NO_GALLERY,
+    NO_SUBJECT,
+    NOTES_FULL,
+)
 
 CONNECTIONS_MAX = 16  # to one server
 EXCHANGE_TIMEOUT_S = 10.0
@@ -85,11 +94,11 @@ REFUSALS: dict[str, tuple[type[GatewayError], str]] = {
     "UNKNOWNGALLERY": (UnknownGalleryError, NO_GALLERY),
     "UNKNOWNFACE": (UnknownFaceError, NO_FACE),
     "UNKNOWNSUBJECT": (UnknownSubjectError, NO_SUBJECT),
-    "COPIESCHANGED": (CopiesChangedError, "the gallery's copies have changed"),
-    "COPYEXISTS": (CopyExistsError, "the gallery has a second copy, or one in this space"),
-    "COPYSERVES": (CopyServesError, "the copy serves searches"),
-    "COPYINCOMPLETE": (CopyIncompleteError, "no copy in this space holds every face"),
-    "NOTESFULL": (GalleryLimitError, "no further note can be kept"),
+    "COPIESCHANGED": (CopiesChangedError, COPIES_CHANGED),
+    "COPYEXISTS": (CopyExistsError, COPY_EXISTS),
+    "COPYSERVES": (CopyServesError, COPY_SERVES),
+    "COPYINCOMPLETE": (CopyIncompleteError, COPY_INCOMPLETE),
+    "NOTESFULL": (GalleryLimitError, NOTES_FULL),
 }
 
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from contract.spaces import FeatureSpace
-from service.errors import CopiesChangedError, UnknownGalleryError
+from service.errors import UnknownGalleryError
 from service.galleries import redis_copy_scripts as scripts
 from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
 from service.galleries.redis_index import complete_index, drop_index
 from service.galleries.redis_lifecycle import find, find_all
 from service.galleries.redis_records import fill_arguments, key_of, read_originals
+from service.galleries.refusals import one_space
 from service.galleries.values import Claim, Rendition
 
 STEP_FACES = 1000  # that one script looks at
@@ -69,9 +70,7 @@ async def claim(redis: RedisCommands, gallery: str, space: FeatureSpace, limit: 
 
 async def fill(redis: RedisCommands, gallery: str, claim: Claim, renditions: Sequence[Rendition]) -> int:
     """Write the translations of a claim where they are still missing."""
-    space = renditions[0].space
-    if any(rendition.space != space for rendition in renditions):
-        raise CopiesChangedError("a copy is filled in its own space")
+    space = one_space(renditions)
     arguments = (*claim.token.split(":"), *fill_arguments(claim, renditions))
     return int(await redis.change(scripts.FILL, key_of(gallery), space.id, space.dim, *arguments))
 

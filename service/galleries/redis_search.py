@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.errors import GallerySpaceMismatchError, UnknownGalleryError
+from service.errors import UnknownGalleryError
 from service.galleries.redis_commands import Argument, Command, CommandRefusedError, RedisCommands
 from service.galleries.redis_features import HALF, half_precision
 from service.galleries.redis_index import attribute_of, complete_index, is_complete
 from service.galleries.redis_lifecycle import find, find_copy
 from service.galleries.redis_records import GalleryRecord, HeldCopy, split_tags
-from service.galleries.refusals import NO_GALLERY
+from service.galleries.refusals import NO_GALLERY, no_copy
 from service.galleries.values import EVERYWHERE, Found, Match, Ranking, Where
 
 SPARE_CANDIDATES = 16  # beyond top_k: half precision may rank near-equals otherwise than their rescored similarity
@@ -71,7 +71,7 @@ async def search(
         if now.incarnation != record.incarnation:
             raise UnknownGalleryError(NO_GALLERY) from None
         if not record.shares_copy(now, copy):
-            raise GallerySpaceMismatchError(f"the copy in the feature space {space.id} was dropped") from None
+            raise no_copy(space) from None
         raise
 
 

@@ -11,8 +11,10 @@ from service.errors import (
     CopyIncompleteError,
     CopyServesError,
     GallerySpaceMismatchError,
+    GatewayError,
     UnknownGalleryError,
 )
+from service.galleries import refusals
 from service.galleries.values import Copy, Face, HeldRendition, Rendition
 from tests.integration.gallery_copies import (
     LONG_MS,
@@ -225,4 +227,19 @@ async def test_every_operation_on_copies_names_an_unknown_gallery(stores: Stores
         ]
         for operation in operations:
             with pytest.raises(UnknownGalleryError):
+                await operation
+
+
+async def test_a_refusal_is_in_the_words_of_all_stores(stores: Stores) -> None:
+    async with stores.open() as store:
+        faces, features = await enrolled(store, 1)
+        await store.add_copy("staff", OTHER_SPACE)
+        refused = {
+            refusals.COPIES_CHANGED: store.upsert("staff", faces, Rendition(OTHER_SPACE, features)),
+            refusals.COPY_EXISTS: store.add_copy("staff", THIRD_SPACE),
+            refusals.COPY_SERVES: store.drop_copy("staff", SPACE),
+            refusals.COPY_INCOMPLETE: store.serve("staff", OTHER_SPACE),
+        }
+        for words, operation in refused.items():
+            with pytest.raises(GatewayError, match=words):
                 await operation

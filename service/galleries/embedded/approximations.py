@@ -8,6 +8,7 @@ from contract.vectors import pack_float32
 from service.errors import CopiesChangedError
 from service.galleries.embedded.database import erase_deleted
 from service.galleries.embedded.memory import MemoryCopy, MemoryGallery
+from service.galleries.refusals import COPY_DROPPED
 from service.galleries.values import Approximation
 
 COLUMNS = "built_at_ms, faces, probes, recall_at_1, recall_at_10"
@@ -19,7 +20,7 @@ def keep(
     """Let a copy be searched by its sketch from now on. Raises CopiesChangedError: it is gone."""
     basis = copy.features.basis
     if copy not in gallery.copies.values() or basis is None:
-        raise CopiesChangedError("the copy was dropped while it was being sketched")
+        raise CopiesChangedError(COPY_DROPPED)
     a = approximation
     row = (copy.keys.copy, pack_float32(basis), a.built_at_ms, a.faces, a.probes, a.recall_at_1, a.recall_at_10)
     with connection:

@@ -6,18 +6,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from contract.spaces import FeatureSpace
-from service.errors import (
-    CopiesChangedError,
-    CopyExistsError,
-    CopyIncompleteError,
-    CopyServesError,
-)
+from service.errors import CopyExistsError, CopyIncompleteError, CopyServesError
 from service.galleries.embedded import copy_records
 from service.galleries.embedded.claims import Claims, Clock
 from service.galleries.embedded.enrolment import rows_of, slots_of
 from service.galleries.embedded.feature_blocks import FeatureBlocks
 from service.galleries.embedded.memory import MemoryCopy, MemoryGallery
-from service.galleries.refusals import serves_another, too_many_galleries
+from service.galleries.refusals import (
+    COPY_EXISTS,
+    COPY_INCOMPLETE,
+    COPY_SERVES,
+    one_space,
+    serves_another,
+    too_many_galleries,
+)
 from service.galleries.values import Claim, Rendition
 
 COPIES_MAX = 2
@@ -55,7 +57,7 @@ def create_once(
 def add(connection: sqlite3.Connection, gallery: MemoryGallery, space: FeatureSpace, clock: Clock) -> None:
     """Begin a second copy. Raises CopyExistsError."""
     if len(gallery.copies) >= COPIES_MAX or space.id in [copy.id for copy in gallery.copies]:
-        raise CopyExistsError("the gallery has a second copy already, or one in this feature space")
+        raise CopyExistsError(COPY_EXISTS)
     keys = copy_records.add_copy(connection, gallery.key, space)
     with gallery.lock.write():
         gallery.copies[space] = empty_copy(keys, space, clock)
@@ -73,7 +75,7 @@ def drop_copy(
     if held is None:
         return None
     if space == gallery.serving:
-        raise CopyServesError("the copy that serves searches cannot be dropped")
+        raise CopyServesError(COPY_SERVES)
     copy = held.keys.copy
     copy_records.drop_copy(connection, copy)
     with gallery.lock.write():
@@ -86,11 +88,8 @@ def serve(
 ) -> None:
     """Let a copy serve. Raises CopyIncompleteError."""
     copy = _copy_with(gallery, space, key)
-    if copy is None:
-        raise CopyIncompleteError(f"the gallery has no copy in the feature space {space.id}")
-    missing = len(gallery.roster.faces) - len(copy.features)
-    if missing and complete:
-        raise CopyIncompleteError(f"{missing} faces are missing in the copy")
+    if copy is None or (complete and len(copy.features) < len(gallery.roster.faces)):
+        raise CopyIncompleteError(COPY_INCOMPLETE)
     copy_records.serve(connection, gallery.key, copy.keys.space)
     gallery.serving = space
 
@@ -114,7 +113,7 @@ def fill(
     connection: sqlite3.Connection, gallery: MemoryGallery, claimed: Claim, renditions: Sequence[Rendition]
 ) -> int:
     """Write a claim's renditions into a copy; returns how many faces were written. Raises CopiesChangedError."""
-    space = _one_space(renditions)
+    space = one_space(renditions)
     copy = gallery.copy(space)
     places = copy_records.fillable(connection, gallery.key, copy.keys, claimed.originals)
     native = {place: number for place, number in places.items() if claimed.originals[place].space == space}
@@ -141,13 +140,6 @@ def _copy_with(gallery: MemoryGallery, space: FeatureSpace, key: str | None) -> 
     """The copy in a space, unless another key than its own is asked for."""
     copy = gallery.copies.get(space)
     return copy if copy is not None and key in {None, copy.key} else None
-
-
-def _one_space(renditions: Sequence[Rendition]) -> FeatureSpace:
-    spaces = {rendition.space for rendition in renditions}
-    if len(spaces) != 1:
-        raise CopiesChangedError("the renditions of a claim are of one feature space")
-    return spaces.pop()
 
 
 def _still_wanted(renditions: Sequence[Rendition], numbers: dict[int, int]) -> list[tuple[list[int], Rendition]]:

@@ -11,7 +11,7 @@ from service.galleries.embedded.columns import SlotArray
 from service.galleries.embedded.database import SLOTS_MAX, erase_deleted, number_of
 from service.galleries.embedded.face_records import Enrolment
 from service.galleries.embedded.memory import MemoryGallery
-from service.galleries.refusals import too_many_faces
+from service.galleries.refusals import COPIES_CHANGED, too_many_faces
 from service.galleries.values import Face, Rendition
 
 
@@ -65,7 +65,7 @@ def _held(gallery: MemoryGallery, original: Rendition, translated: Sequence[Rend
     if original.space in gallery.copies:
         held[gallery.copies[original.space].keys.copy] = original
     if gallery.copies[gallery.serving].keys.copy not in held:
-        raise CopiesChangedError(f"nothing is given for the feature space {gallery.serving.id} that serves searches")
+        raise CopiesChangedError(COPIES_CHANGED)
     return held
 
 

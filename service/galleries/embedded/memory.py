@@ -13,7 +13,7 @@ from service.galleries.embedded.read_write_lock import ReadWriteLock
 from service.galleries.embedded.roster import Roster
 from service.galleries.embedded.scan import PROBES_PER_SCAN, nearest_faces, nearest_subjects
 from service.galleries.embedded.sketch_scan import SKETCHED_RANKINGS, nearest_by_sketch
-from service.galleries.refusals import no_copy
+from service.galleries.refusals import COPIES_CHANGED, no_copy
 from service.galleries.values import EVERYWHERE, Approximation, Copy, Found, GalleryInfo, Ranking, Where
 
 SEARCHES = {
@@ -66,7 +66,7 @@ class MemoryGallery:
         """The copy in a space. Raises CopiesChangedError: there is none."""
         copy = self.copies.get(space)
         if copy is None:
-            raise CopiesChangedError(f"the gallery has no copy in the feature space {space.id}")
+            raise CopiesChangedError(COPIES_CHANGED)
         return copy
 
     def searched(self, space: FeatureSpace) -> MemoryCopy:

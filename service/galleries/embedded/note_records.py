@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from service.errors import GalleryLimitError
 from service.galleries.notes import check_length
+from service.galleries.refusals import NOTES_FULL
 
 
 def note(connection: sqlite3.Connection, key: str, value: str | None, before: str | None, notes_max: int) -> bool:
@@ -16,7 +17,7 @@ def note(connection: sqlite3.Connection, key: str, value: str | None, before: st
         return True
     check_length(value)
     if before is None and _count(connection, "SELECT count(*) FROM notes") >= notes_max:
-        raise GalleryLimitError(f"at most {notes_max} notes are kept")
+        raise GalleryLimitError(NOTES_FULL)
     with connection:
         connection.execute("INSERT OR REPLACE INTO notes (key, value) VALUES (?, ?)", (key, value))
     return True
@@ -36,7 +37,7 @@ def notes(connection: sqlite3.Connection) -> dict[str, str]:
 def tally(connection: sqlite3.Connection, key: str, counts: Mapping[str, int], tallies_max: int) -> None:
     """Add to named counts under a key. Raises GalleryLimitError."""
     if not tallied(connection, key) and _count(connection, "SELECT count(DISTINCT key) FROM tallies") >= tallies_max:
-        raise GalleryLimitError(f"at most {tallies_max} tallies are kept")
+        raise GalleryLimitError(NOTES_FULL)
     with connection:
         connection.executemany(
             "INSERT INTO tallies (key, name, count) VALUES (?, ?, ?)"
