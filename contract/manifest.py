@@ -180,6 +180,17 @@ def write_manifest(manifest: TranslatorManifest, version_dir: Path) -> None:
     (version_dir / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
+def parse_manifest(file: Path) -> TranslatorManifest:
+    """A manifest alone: neither the weights beside it nor the names of its folders are looked at.
+
+    Raises:
+        ManifestError: it exceeds the bound. OSError, ValidationError.
+    """
+    if file.stat().st_size > MANIFEST_BYTES_MAX:
+        raise ManifestError(f"exceeds {MANIFEST_BYTES_MAX} bytes")
+    return TranslatorManifest.model_validate_json(file.read_bytes())
+
+
 def read_manifest(version_dir: Path) -> TranslatorManifest:
     """Read and verify `<translator>/<version>/`: names, hash, schema.
 
@@ -192,10 +203,10 @@ def read_manifest(version_dir: Path) -> TranslatorManifest:
         if file.exists() and not file.is_file():  # a pipe would be read for ever
             raise ManifestError(f"{where}: {file.name} is no file")
     try:
-        if manifest_file.stat().st_size > MANIFEST_BYTES_MAX:
-            raise ManifestError(f"{where}: manifest exceeds {MANIFEST_BYTES_MAX} bytes")
-        manifest = TranslatorManifest.model_validate_json(manifest_file.read_bytes())
+        manifest = parse_manifest(manifest_file)
         sha256 = sha256_of(model_file)
+    except ManifestError as error:
+        raise ManifestError(f"{where}: manifest {error}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "manifest"

@@ -54,7 +54,7 @@ def main(
     """Translate a folder of Parquet files on all nodes of a Ray cluster, or on this machine."""
     import ray  # noqa: PLC0415 - no dependency of ours; without it the function can still be compared with the command
 
-    version_folder = find_version(model_repository.resolve(), source, target)  # verified before any actor starts
+    version_folder, _ = find_version(model_repository.resolve(), source, target)  # verified before any actor starts
     ray.init()
     dataset = ray.data.read_parquet(str(source_path.resolve()))
     translated = dataset.map_batches(

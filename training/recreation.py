@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from contract.manifest import MANIFEST_BYTES_MAX, Training, TranslatorManifest
+from contract.errors import ManifestError
+from contract.manifest import Training, TranslatorManifest, parse_manifest
 from contract.proof import proof_features
 from training.conditions import changed_conditions, hardware_of, threads_of
 from training.config import FitConfig
@@ -16,7 +17,7 @@ from training.hardware import Hardware
 from training.lessons import TEACHER, Lesson, read_facts
 from training.loop import OnIteration
 from training.methods.base import Rows, rows_sha256
-from training.models.translator import Translator, translate, weights_sha256
+from training.models.translator import Translator, translate
 from training.pairs import DISTRACTOR, OnRows, PairedFeatures
 from training.workspace import workspace
 
@@ -26,7 +27,6 @@ class Recreated:
     """A training made again."""
 
     facts: FittedFacts
-    weights_sha256: str
     same_weights: bool | None  # as the manifest's; None: it does not say
     proof_max_abs_difference: float | None  # from the answer in the manifest; None: the manifest holds none
     changed_software: str  # which conditions differ, in words; empty where none does
@@ -39,9 +39,9 @@ def read_recipe(file: Path, out: Path) -> tuple[TranslatorManifest, FitConfig, L
         ConfigError: no manifest, or a configuration that no longer parses.
     """
     try:
-        if file.stat().st_size > MANIFEST_BYTES_MAX:
-            raise ConfigError(f"{file}: exceeds {MANIFEST_BYTES_MAX} bytes")
-        manifest = TranslatorManifest.model_validate_json(file.read_bytes())
+        manifest = parse_manifest(file)
+    except ManifestError as error:
+        raise ConfigError(f"{file}: {error}") from None
     except OSError as error:
         raise ConfigError(f"{file}: no readable manifest") from error
     except ValidationError as error:
@@ -73,11 +73,10 @@ def recreate(file: Path, pairs_path: Path, out: Path, on_rows: OnRows, on_iterat
         rows = _rows_of(pairs, manifest.training, file)
         how = (config, out, on_iteration, hardware, lesson)
         translator, facts = fit_pairs(pairs, rows, source.id, target.id, *how)
-    made, wanted = weights_sha256(translator), manifest.training.weights_sha256
+    wanted = manifest.training.weights_sha256
     return Recreated(
         facts=facts,
-        weights_sha256=made,
-        same_weights=None if wanted is None else made == wanted,
+        same_weights=None if wanted is None else facts.training.weights_sha256 == wanted,
         proof_max_abs_difference=_difference(translator, manifest),
         changed_software=changed_conditions(recorded, facts.training.software),
     )

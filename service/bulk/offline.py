@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from contract.errors import VectorError
-from contract.manifest import TranslatorManifest, read_manifest
+from contract.manifest import TranslatorManifest
 from contract.spaces import FeatureSpace
 from service.bulk.columns import check_features_of, check_once, feature_dim, footer_of, read_rows
 from service.bulk.defaults import PART_ROWS, OnRows, tell_nobody
@@ -69,8 +69,8 @@ def translate_folder(job: Job, workers: int, on_rows: OnRows = tell_nobody, stop
     Raises:
         BulkError: input, folder or translator cannot be used. Parts that were finished stay.
     """
-    version_folder = find_version(job.repository, job.source_model, job.target_model)
-    parts = plan(job, read_manifest(version_folder))
+    version_folder, manifest = find_version(job.repository, job.source_model, job.target_model)
+    parts = plan(job, manifest)
     total = sum(part.rows for part in parts)
     with held_folder(job.out):
         left = _left(job.out, parts)

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from contract.errors import ManifestError
-from contract.manifest import MANIFEST_BYTES_MAX, MANIFEST_FILE, TranslatorManifest, read_manifest
+from contract.manifest import MANIFEST_FILE, TranslatorManifest, parse_manifest, read_manifest
 from contract.vectors import Features
 from service.bulk.errors import TranslatorError
 from service.catalog import scan
@@ -75,8 +75,8 @@ def opened(version_folder: Path) -> Iterator[Translator]:
         translator.close()
 
 
-def find_version(repository: Path, source: str, target: str) -> Path:
-    """The folder of the newest version that joins two spaces, verified. Raises TranslatorError.
+def find_version(repository: Path, source: str, target: str) -> tuple[Path, TranslatorManifest]:
+    """The folder and the manifest of the newest version that joins two spaces, verified. Raises TranslatorError.
 
     Where a gateway would serve on with the version before, a newest version that does not verify ends the work: half a
     gallery of one version and half of another would be worse than none.
@@ -94,24 +94,23 @@ def find_version(repository: Path, source: str, target: str) -> Path:
     if len(found) > 1:
         names = " and ".join(folder.parent.name for folder in found)
         raise TranslatorError(f"{repository}: {names} join the same feature spaces")
-    _verify(found[0])
-    return found[0]
+    return found[0], _verified(found[0])
 
 
 def _route_of(folder: Path) -> tuple[str, str] | None:
     """What a manifest says that it joins, without hashing the weights beside it; None where it says nothing."""
     try:
         file = folder / MANIFEST_FILE
-        if not file.is_file() or file.stat().st_size > MANIFEST_BYTES_MAX:
+        if not file.is_file():
             return None
-        manifest = TranslatorManifest.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
+        manifest = parse_manifest(file)
+    except (ManifestError, OSError, ValidationError):
         return None
     return manifest.source.id, manifest.target.id
 
 
-def _verify(folder: Path) -> None:
+def _verified(folder: Path) -> TranslatorManifest:
     try:
-        read_manifest(folder)
+        return read_manifest(folder)
     except ManifestError as error:
         raise TranslatorError(str(error)) from None

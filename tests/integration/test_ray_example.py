@@ -36,7 +36,7 @@ def of_command(galleries: Path, translators: Path, tmp_path_factory: pytest.Temp
 
 def of_example(tables: list[pa.Table], translators: Path, batch_rows: int) -> pa.Table:
     """What Ray's actors make of the same rows, batch by batch; the last batch first, for no order is promised."""
-    version = find_version(translators, SOURCE.id, TARGET.id)
+    version, _ = find_version(translators, SOURCE.id, TARGET.id)
     batches = [t.slice(start, batch_rows) for t in tables for start in range(0, t.num_rows, batch_rows)]
     with closing(Translate(version, "feature", "feature")) as translate:
         translated = pa.concat_tables([translate(batch) for batch in reversed(batches)])

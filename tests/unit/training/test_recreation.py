@@ -69,7 +69,7 @@ def rewrite(manifest: Path, change: Callable[[dict[str, Any]], object]) -> None:
 def test_a_manifest_makes_the_same_weights_again(pairs: PairedFeatures, tmp_path: Path, method: Method) -> None:
     translator, manifest = describe(pairs, tmp_path, method)
     made = again(manifest, pairs.path, tmp_path / "again")
-    assert made.weights_sha256 == weights_sha256(translator)
+    assert made.facts.training.weights_sha256 == weights_sha256(translator)
     assert made.facts.training.config == read_recipe(manifest, tmp_path)[0].training.config
     assert (made.proof_max_abs_difference, made.changed_software, made.same_weights) == (None, "", True)
 
@@ -88,7 +88,7 @@ def test_a_training_is_made_again_in_as_many_threads(pairs: PairedFeatures, tmp_
         translator, manifest = describe(pairs, tmp_path, Method.FC)
     made = again(manifest, pairs.path, tmp_path / "again")
     assert made.facts.training.software["threads"] == str(before + 1)
-    assert (made.weights_sha256, made.changed_software) == (weights_sha256(translator), "")
+    assert (made.facts.training.weights_sha256, made.changed_software) == (weights_sha256(translator), "")
     assert torch.get_num_threads() == before
 
 
@@ -113,7 +113,7 @@ def test_a_training_on_everybody_is_made_again_on_everybody(pairs: PairedFeature
     translator, manifest = describe(pairs, tmp_path, Method.AFFINE, np.arange(len(pairs)))
     made = again(manifest, pairs.path, tmp_path / "again")
     assert made.facts.training.rows == len(pairs)
-    assert made.weights_sha256 == weights_sha256(translator)
+    assert made.facts.training.weights_sha256 == weights_sha256(translator)
 
 
 def test_a_manifest_that_does_not_name_its_rows_is_followed_by_their_number(
@@ -121,7 +121,8 @@ def test_a_manifest_that_does_not_name_its_rows_is_followed_by_their_number(
 ) -> None:
     translator, manifest = describe(pairs, tmp_path, Method.AFFINE)
     rewrite(manifest, lambda values: values["training"].pop("rows_sha256"))
-    assert again(manifest, pairs.path, tmp_path / "again").weights_sha256 == weights_sha256(translator)
+    made = again(manifest, pairs.path, tmp_path / "again")
+    assert made.facts.training.weights_sha256 == weights_sha256(translator)
 
 
 def test_other_software_is_named(pairs: PairedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +189,7 @@ def test_a_teacher_is_trained_by_the_settings_of_the_manifest_whatever_is_shippe
     write_manifest(make_manifest(facts.source, facts.target, method=facts.method, training=facts.training), tmp_path)
     monkeypatch.setattr(training.lessons, "load_config", lambda *_, **__: shipped.model_copy(update={"iterations": 5}))
     made = again(tmp_path / MANIFEST_FILE, pairs.path, tmp_path / "again")
-    assert made.weights_sha256 == weights_sha256(translator)
+    assert made.facts.training.weights_sha256 == weights_sha256(translator)
 
 
 def test_a_training_in_mixed_precision_is_made_again_in_it(pairs: PairedFeatures, tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_a_training_in_mixed_precision_is_made_again_in_it(pairs: PairedFeatures
     assert facts.training.software["precision"] == "bf16-mixed"
     write_manifest(make_manifest(facts.source, facts.target, method=facts.method, training=facts.training), tmp_path)
     made = again(tmp_path / MANIFEST_FILE, pairs.path, tmp_path / "again")
-    assert (made.weights_sha256, made.changed_software) == (weights_sha256(translator), "")
+    assert (made.facts.training.weights_sha256, made.changed_software) == (weights_sha256(translator), "")
 
 
 def test_a_training_of_two_processes_is_made_again_by_two(pairs: PairedFeatures, tmp_path: Path) -> None:

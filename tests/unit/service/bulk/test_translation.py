@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from contract.errors import VectorError
-from contract.manifest import MANIFEST_FILE, MODEL_FILE
+from contract.manifest import MANIFEST_FILE, MODEL_FILE, read_manifest
 from service.bulk.columns import feature_array, features_of
 from service.bulk.errors import TranslatorError
 from service.bulk.translation import translate_part, translated_schema
@@ -26,7 +26,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def translator(repository: Path) -> Iterator[Translator]:
-    with opened(find_version(repository, SOURCE.id, TARGET.id)) as translator:
+    with opened(find_version(repository, SOURCE.id, TARGET.id)[0]) as translator:
         yield translator
 
 
@@ -65,7 +65,7 @@ def test_the_newest_version_is_taken(tmp_path: Path) -> None:
     write_translator(tmp_path)
     newest = write_translator(tmp_path, seed=2)
     write_translator(tmp_path, TARGET, SOURCE)
-    assert find_version(tmp_path, SOURCE.id, TARGET.id) == newest
+    assert find_version(tmp_path, SOURCE.id, TARGET.id) == (newest, read_manifest(newest))
 
 
 def test_an_unknown_route_is_refused(repository: Path) -> None:
