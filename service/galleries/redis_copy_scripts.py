@@ -4,13 +4,13 @@
 again only after that, so this time says which claim holds it. `cursor` is the last face that claims have walked past.
 """
 
-from service.galleries.redis_scripts import OPENING, ORIGINAL
+from service.galleries.redis_scripts import HOLD, OPENING, ORIGINAL
 
 NOTHING_NOW = 0
 GO_ON = 1
 STARTED_OVER = 2
 
-_FRESH_SECOND = """
+_FORGET_CLAIMS = """
 local function forget_claims()
   redis.call('DEL', leases)
   redis.call('HDEL', gallery, 'cursor')
@@ -18,7 +18,7 @@ end
 """
 
 # ARGV: 1 the space, 2 its dim. Returns whether it began: not while features of a dropped copy in it remain.
-ADD_COPY = f"""{OPENING}{_FRESH_SECOND}
+ADD_COPY = f"""{OPENING}{_FORGET_CLAIMS}
 if copies[2] or copies[1].space == ARGV[1] then return redis.error_reply('COPYEXISTS') end
 if redis.call('HEXISTS', gallery, 'dropped:' .. ARGV[1]) == 1 then return 0 end
 local number = redis.call('HINCRBY', gallery, 'revision', 1)
@@ -35,7 +35,7 @@ if copy and ARGV[3] ~= '' and ARGV[3] ~= incarnation .. ':' .. copy.number then 
 # ARGV: 1 the space, 2 its dim, 3 the key of the copy that is meant (empty: whichever is in this space). Features remain
 # in the faces, and the index remains.
 # Returns what tells the copy that is to be taken out, dropped now or before, from all others; nothing if there is none.
-DROP_COPY = f"""{OPENING}{_FRESH_SECOND}{_COPY_WITH_KEY}
+DROP_COPY = f"""{OPENING}{_FORGET_CLAIMS}{_COPY_WITH_KEY}
 if not copy then
   local dropped = redis.call('HGET', gallery, 'dropped:' .. ARGV[1])
   return dropped and incarnation .. ':' .. string.match(dropped, '^%d+')
@@ -75,7 +75,7 @@ return 1
 """
 
 # ARGV as DROP_COPY's, and 4 whether it has to be complete, 0 or 1. Returns whether anything changed.
-SERVE = f"""{OPENING}{_FRESH_SECOND}{_COPY_WITH_KEY}
+SERVE = f"""{OPENING}{_FORGET_CLAIMS}{_COPY_WITH_KEY}
 if copy and copy == copies[1] then return 0 end
 local is_complete = copy and counted('held:' .. copy.space) == counted('faces')
 if not copy or (ARGV[4] == '1' and not is_complete) then return redis.error_reply('COPYINCOMPLETE') end
@@ -150,7 +150,7 @@ return {{state, incarnation, copy.number, lease_ends, rows}}
 # ARGV: 1 the space, 2 its dim, 3 the incarnation, 4 the copy's number and 5 the end of the lease as claimed; then for
 # each face: id, revision, feature, translator, confidence (both empty where there is none).
 # Returns how many faces were written. A native face takes its original, whatever is given.
-FILL = f"""{OPENING}
+FILL = f"""{OPENING}{HOLD}
 local copy = copy_in(ARGV[1], ARGV[2])
 if not copy or incarnation ~= ARGV[3] or copy.number ~= ARGV[4] then return redis.error_reply('COPIESCHANGED') end
 local space, written = copy.space, 0
@@ -159,23 +159,18 @@ for i = 6, #ARGV, 5 do
   local revision, held, origin, original =
     unpack(redis.call('HMGET', face, 'revision', 'feature:' .. space, 'origin', 'original'))
   if revision == ARGV[i + 1] and not held then
+    local fields = {{}}
     if origin == space then
       redis.call('HDEL', face, 'original')
-      redis.call('HSET', face, 'feature:' .. space, original)
+      hold(fields, space, original)
     else
-      local fields = {{'feature:' .. space, ARGV[i + 2]}}
-      if ARGV[i + 3] ~= '' then
-        fields[3], fields[4] = 'translator:' .. space, ARGV[i + 3]
-        count('made:' .. space .. ' ' .. ARGV[i + 3], 1)
-      end
-      if ARGV[i + 4] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'confidence:' .. space, ARGV[i + 4] end
-      redis.call('HSET', face, unpack(fields))
+      hold(fields, space, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
     end
+    redis.call('HSET', face, unpack(fields))
     written = written + 1
   end
   if redis.call('ZSCORE', leases, face_id) == ARGV[5] then redis.call('ZREM', leases, face_id) end
 end
-if written > 0 then count('held:' .. space, written) end
 write_counts()
 return written
 """

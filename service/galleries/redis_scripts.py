@@ -44,6 +44,21 @@ end
 local function counted(field) return tonumber(redis.call('HGET', gallery, field) or 0) end
 """
 
+# The fields of a face by which it is in the copy of a space, and that it counts there.
+HOLD = """
+local function hold(fields, space, feature, translator, confidence)
+  fields[#fields + 1], fields[#fields + 2] = 'feature:' .. space, feature
+  if translator and translator ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = 'translator:' .. space, translator
+    count('made:' .. space .. ' ' .. translator, 1)
+  end
+  if confidence and confidence ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = 'confidence:' .. space, confidence
+  end
+  count('held:' .. space, 1)
+end
+"""
+
 _SUBJECTS = """
 local function join(subject, face_id)
   if redis.call('EXISTS', subject_key(subject)) == 0 then count('subjects', 1) end
@@ -70,7 +85,7 @@ end
 # translator (empty for native features); then for each face: id, subject, tags, enrolled_at_ms, metadata (both texts
 # empty for none), and for each rendition: feature, confidence (empty where there is none).
 # Returns a letter for each face, NEW or OLD, or nothing where they do not fit.
-UPSERT = f"""{OPENING}{_SUBJECTS}
+UPSERT = f"""{OPENING}{HOLD}{_SUBJECTS}
 local renditions, given, first = {{}}, {{}}, 3
 for i = 1, tonumber(ARGV[2]) do
   local rendition = {{space = ARGV[first], translator = ARGV[first + 2]}}
@@ -92,17 +107,6 @@ end
 if counted('faces') + new > tonumber(ARGV[1]) then return false end
 
 local revision, origin = redis.call('HINCRBY', gallery, 'revision', 1), renditions[1].space
-local function hold(fields, space, feature, translator, confidence)
-  fields[#fields + 1], fields[#fields + 2] = 'feature:' .. space, feature
-  if translator and translator ~= '' then
-    fields[#fields + 1], fields[#fields + 2] = 'translator:' .. space, translator
-    count('made:' .. space .. ' ' .. translator, 1)
-  end
-  if confidence and confidence ~= '' then
-    fields[#fields + 1], fields[#fields + 2] = 'confidence:' .. space, confidence
-  end
-  count('held:' .. space, 1)
-end
 for i = first, #ARGV, width do
   local face_id, subject, face = ARGV[i], ARGV[i + 1], face_key(ARGV[i])
   local fields = {{'subject', subject, 'enrolled_at_ms', ARGV[i + 3], 'origin', origin, 'revision', revision}}
