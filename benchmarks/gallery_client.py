@@ -1,6 +1,5 @@
 """Galleries and searches over HTTP, as the measurements ask for them."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import httpx
 
 from contract.spaces import FeatureSpace
-from contract.vectors import Features, pack_float32
+from contract.vectors import Features, encode_float32
 
 TIMEOUT_S = 60.0
 
@@ -60,5 +59,5 @@ def search(
 
 def features_body(space: FeatureSpace, features: Features) -> dict[str, Any]:
     """The part of a request's body that says what features it brings."""
-    encoded = [base64.b64encode(pack_float32(feature)).decode() for feature in features]
+    encoded = [encode_float32(feature) for feature in features]
     return {"source_model": space.id, "features": encoded, "encoding_format": "base64"}

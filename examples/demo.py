@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from contract.vectors import Features, pack_float32
+from contract.vectors import Features, encode_float32, pack_float32
 from deploy.gateway import GatewayServer
 from training.fit import load_for, split_identities
 from training.proof import Stage, set_stage
@@ -201,8 +200,7 @@ def _r3an(*arguments: str) -> None:
 
 
 def _encoded(features: Features) -> dict[str, Any]:
-    rows = [b64encode(pack_float32(row[np.newaxis])).decode("ascii") for row in features]
-    return {"features": rows, "encoding_format": "base64"}
+    return {"features": [encode_float32(row) for row in features], "encoding_format": "base64"}
 
 
 def _checked(response: httpx.Response) -> httpx.Response:

@@ -94,7 +94,6 @@ async def _open_parts(settings: Settings, metrics: Metrics, access: Access) -> A
             metrics=metrics,
             access=access,
             requests=InFlight(settings.requests_in_flight_max, "requests", metrics.http_requests_in_flight),
-            engine=engine,
             catalog=catalog,
             translation=translation,
             galleries=galleries,

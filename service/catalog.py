@@ -68,8 +68,8 @@ class Catalog:
             MalformedBodyError: source and target are the same, or the target is needed and missing.
         """
         self.space(source_model)
-        targets = self.routes.get(source_model, {})
         if target_model is None:
+            targets = self.routes.get(source_model, {})
             if len(targets) > 1:
                 raise MalformedBodyError(f"target_model is needed: {source_model!r} has routes to {', '.join(targets)}")
             if not targets:
@@ -77,10 +77,14 @@ class Catalog:
             return next(iter(targets.values()))
         if self.space(target_model).id == source_model:
             raise MalformedBodyError("source_model and target_model are the same: nothing to translate")
-        try:
-            return targets[target_model]
-        except KeyError:
-            raise NoRouteError(f"no translator from {source_model!r} to {target_model!r}") from None
+        manifest = self.joining(source_model, target_model)
+        if manifest is None:
+            raise NoRouteError(f"no translator from {source_model!r} to {target_model!r}")
+        return manifest
+
+    def joining(self, source_model: str, target_model: str) -> TranslatorManifest | None:
+        """The translator that joins two spaces; None where there is none, or no such space."""
+        return self.routes.get(source_model, {}).get(target_model)
 
 
 @dataclass(frozen=True, slots=True)

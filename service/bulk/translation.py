@@ -22,11 +22,6 @@ class Translates(Protocol):
         """Its facts."""
         ...
 
-    @property
-    def name(self) -> str:
-        """Its id@version."""
-        ...
-
     def translate(self, features: Features) -> tuple[Features, Confidence | None]:
         """Raw, checked features [N, ds] to unit-length [N, dt] and confidence [N] or None."""
         ...
@@ -40,7 +35,7 @@ def translate_part(table: pa.Table, translator: Translates, feature: str = FEATU
         TranslatorError: the translator failed.
     """
     translated, confidence = translator.translate(features_of(table.column(feature).combine_chunks()))
-    names = [translator.manifest.source.id, translator.name]
+    names = [translator.manifest.source.id, translator.manifest.name]
     added: list[Any] = [pa.array([name] * table.num_rows, pa.string()) for name in names]
     added.append(pa.nulls(table.num_rows, pa.float32()) if confidence is None else pa.array(confidence, pa.float32()))
     return _with_features(table, translated, added, translator.manifest, feature, into)

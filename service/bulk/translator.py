@@ -39,11 +39,6 @@ class Translator:
             self._runner.close()
             raise TranslatorError("torch is missing: install r3an[torchscript]") from None
 
-    @property
-    def name(self) -> str:
-        """Its id@version."""
-        return self.manifest.name
-
     def translate(self, features: Features) -> tuple[Features, Confidence | None]:
         """Raw, checked features [N, ds] to unit-length [N, dt] and confidence [N]. Raises TranslatorError."""
         starts = range(0, len(features), BATCH_ROWS_MAX)
@@ -55,7 +50,7 @@ class Translator:
                 check_answer(answer, len(batch), self.manifest.target.dim)
                 target[start : start + BATCH_ROWS_MAX] = answer
         except EngineError as error:
-            raise TranslatorError(f"{self.name}: {error}") from None
+            raise TranslatorError(f"{self.manifest.name}: {error}") from None
         model = self.manifest.confidence
         return target, None if model is None else model.score(features)
 

@@ -91,7 +91,7 @@ def routes(catalog: Catalog, origins: Mapping[str, int], target: FeatureSpace) -
     Raises:
         NoRouteError: naming the spaces without one, and how many faces were enrolled in each.
     """
-    into = {origin: catalog.routes.get(origin, {}).get(target.id) for origin in origins if origin != target.id}
+    into = {origin: catalog.joining(origin, target.id) for origin in origins if origin != target.id}
     without = sorted(origin for origin, manifest in into.items() if manifest is None)
     if without:
         named = ", ".join(f"{origin!r} ({origins[origin]} faces)" for origin in without[:ORIGINS_NAMED_MAX])

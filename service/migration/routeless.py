@@ -102,6 +102,6 @@ class Routeless:
             lack.rests_until_s = self._clock() + REST_S
 
     def _without_route(self, origins: Iterable[str], target: FeatureSpace) -> frozenset[str]:
-        routes = self._catalog.current.routes
+        catalog = self._catalog.current
         foreign = frozenset(origins) - {target.id}
-        return frozenset(origin for origin in foreign if target.id not in routes.get(origin, {}))
+        return frozenset(origin for origin in foreign if catalog.joining(origin, target.id) is None)

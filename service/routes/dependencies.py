@@ -10,7 +10,6 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from service.access import Access, Scope
 from service.bounds import Deadline, InFlight
-from service.engines.base import Engine
 from service.enrolment import Enrolment
 from service.errors import DeadlineExceededError
 from service.galleries.base import GalleryStore
@@ -39,7 +38,6 @@ class Parts:
     metrics: Metrics
     access: Access
     requests: InFlight
-    engine: Engine
     catalog: LiveCatalog
     translation: Translation
     galleries: GalleryStore
