@@ -8,7 +8,7 @@ from service.galleries import redis_copy_scripts as scripts
 from service.galleries.recall import PROBES_AT_ONCE, PROBES_MAX, TOP_K, Recall, check_size
 from service.galleries.redis_commands import RedisCommands, refusals_in_our_words
 from service.galleries.redis_features import from_half
-from service.galleries.redis_index import complete_index, drop_approximate_index, is_complete
+from service.galleries.redis_index import complete_index, drop_approximate_index, has_approximate_index
 from service.galleries.redis_lifecycle import find_copy
 from service.galleries.redis_records import GalleryRecord, HeldCopy, approximation_text, key_of
 from service.galleries.redis_search import Search, search_index
@@ -19,7 +19,7 @@ from service.galleries.values import Approximation
 async def find_approximation(redis: RedisCommands, gallery: str, space: FeatureSpace) -> Approximation | None:
     """A copy's approximation, if its index is there and complete. Raises GallerySpaceMismatchError."""
     record, copy = await find_copy(redis, gallery, space)
-    if copy.approximation is not None and await is_complete(redis, record, copy, approximate=True):
+    if copy.approximation is not None and await has_approximate_index(redis, record, copy):
         return copy.approximation
     check_size(copy.faces)
     return None
@@ -39,7 +39,7 @@ async def build(redis: RedisCommands, gallery: str, space: FeatureSpace) -> Appr
         told = (space.id, space.dim, copy.number, approximation_text(approximation))
         await redis.change(scripts.KEEP_APPROXIMATION, key_of(gallery), *told)
         # Whoever removes it drops the index first: where that is gone, what was just kept must go.
-        if not await is_complete(redis, record, copy, approximate=True):
+        if not await has_approximate_index(redis, record, copy):
             await _forget(redis, gallery, copy)
             raise ConflictError(APPROXIMATION_REMOVED)
         return approximation

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contract.vectors import Features, l2_normalize
 
@@ -14,6 +15,11 @@ def half_precision(features: Features) -> list[bytes]:
     return [row.tobytes() for row in features.astype(HALF)]
 
 
+def unpack_half(packed: Sequence[bytes], dim: int) -> NDArray[np.float16]:
+    """Rows of `half_precision` as they lie, [N, d]."""
+    return np.frombuffer(b"".join(packed), HALF).reshape(len(packed), dim)
+
+
 def from_half(packed: Sequence[bytes], dim: int) -> Features:
     """Rows of `half_precision` as unit-length features [N, d]."""
-    return l2_normalize(np.frombuffer(b"".join(packed), HALF).reshape(len(packed), dim).astype(np.float32))
+    return l2_normalize(unpack_half(packed, dim).astype(np.float32))

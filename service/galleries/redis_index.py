@@ -55,9 +55,9 @@ async def complete_index(
         index = await _describe(redis, name)
 
 
-async def is_complete(redis: RedisCommands, record: GalleryRecord, copy: HeldCopy, *, approximate: bool) -> bool:
-    """Whether an index is there and holds all faces of its copy."""
-    index = await _describe(redis, record.index(copy.number, approximate=approximate))
+async def has_approximate_index(redis: RedisCommands, record: GalleryRecord, copy: HeldCopy) -> bool:
+    """Whether a copy's approximate index is there and holds all its faces."""
+    index = await _describe(redis, record.index(copy.number, approximate=True))
     return index is not None and _is_read(index)
 
 

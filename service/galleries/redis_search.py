@@ -15,12 +15,12 @@ from contract.spaces import FeatureSpace
 from contract.vectors import Features
 from service.errors import UnknownGalleryError
 from service.galleries.redis_commands import Argument, Command, CommandRefusedError, RedisCommands
-from service.galleries.redis_features import HALF, half_precision
-from service.galleries.redis_index import attribute_of, complete_index, is_complete
+from service.galleries.redis_features import half_precision, unpack_half
+from service.galleries.redis_index import attribute_of, complete_index, has_approximate_index
 from service.galleries.redis_lifecycle import find, find_copy
 from service.galleries.redis_records import GalleryRecord, HeldCopy, split_tags
 from service.galleries.refusals import NO_GALLERY, no_copy
-from service.galleries.values import EVERYWHERE, Found, Match, Ranking, Where
+from service.galleries.values import EVERYWHERE, Found, Match, Ranking, Where, may_approximate
 
 SPARE_CANDIDATES = 16  # beyond top_k: half precision may rank near-equals otherwise than their rescored similarity
 RANKED_FACES_MAX = 4096  # fetched for one probe to rank subjects by their best face; beyond, Redis groups them
@@ -62,7 +62,7 @@ async def search(
     what = Search(record, copy, top_k, ranking, where)
     try:
         await complete_index(redis, record, copy)
-        if not exact and await _may_approximate(redis, what):
+        if not exact and await _can_approximate(redis, what):
             with suppress(CommandRefusedError):  # the approximation was removed meanwhile
                 return await search_index(redis, what._replace(approximate=True), probes)
         return await search_index(redis, what, probes)
@@ -75,10 +75,10 @@ async def search(
         raise
 
 
-async def _may_approximate(redis: RedisCommands, what: Search) -> bool:
-    if what.copy.approximation is None or what.where != EVERYWHERE or what.ranking is Ranking.SUBJECTS_BY_MEAN:
+async def _can_approximate(redis: RedisCommands, what: Search) -> bool:
+    if what.copy.approximation is None or not may_approximate(what.ranking, what.where):
         return False
-    return await is_complete(redis, what.record, what.copy, approximate=True)
+    return await has_approximate_index(redis, what.record, what.copy)
 
 
 async def search_index(redis: RedisCommands, what: Search, probes: Features) -> Found:
@@ -212,7 +212,7 @@ def _read_matches(what: Search, reply: Sequence[Any], probe: Probe) -> list[Matc
 
 def _similarities(packed: Sequence[bytes], probe: Probe) -> list[float]:
     """Cosines of stored features at unit length with a probe, row by row in float64: equal features tie."""
-    features = np.frombuffer(b"".join(packed), HALF).reshape(len(packed), len(probe)).astype(np.float64)  # [K, d]
+    features = unpack_half(packed, len(probe)).astype(np.float64)  # [K, d]
     similarities = (features * probe).sum(axis=1) / np.linalg.norm(features, axis=1)  # [K]
     clipped: list[float] = similarities.clip(-1.0, 1.0).tolist()
     return clipped

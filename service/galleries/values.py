@@ -145,6 +145,11 @@ class Where:
 EVERYWHERE = Where()
 
 
+def may_approximate(ranking: Ranking, where: Where) -> bool:
+    """Whether a search may be approximate: a filter may pass few candidates, a mean needs all faces of a subject."""
+    return where == EVERYWHERE and ranking is not Ranking.SUBJECTS_BY_MEAN
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A gallery face found for a probe, with its cosine similarity in [-1, 1].

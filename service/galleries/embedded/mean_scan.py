@@ -9,7 +9,7 @@ from contract.vectors import Features
 from service.galleries.embedded.columns import BLOCK_ROWS, Numbers, SlotArray
 from service.galleries.embedded.feature_blocks import FeatureBlocks
 from service.galleries.embedded.roster import Roster
-from service.galleries.embedded.scan import Similarities, match_of, part_similarities, rounding
+from service.galleries.embedded.scan import Ranked, Similarities, match_of, part_similarities, rank_exactly, rounding
 from service.galleries.values import Found, Match, Where
 
 PROBES_PER_MEAN_SCAN = 8  # each holds a float32 for every slot meanwhile: 32 bytes a face in all
@@ -48,12 +48,12 @@ def _likely(similarities: Similarities, subjects: Numbers, top_k: int, margin: f
 def _rank(
     copy: FeatureBlocks, roster: Roster, probe: Features, slots: SlotArray, subjects: Numbers, top_k: int
 ) -> list[Match]:
-    ranked: dict[int, list[tuple[float, str, int]]] = {}
+    ranked: dict[int, list[Ranked]] = {}
     for start in range(0, len(slots), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
-        exact = -copy.similarities(probe, slots[rows])
-        for subject, negated, slot in zip(subjects[rows].tolist(), exact.tolist(), slots[rows].tolist(), strict=True):
-            ranked.setdefault(subject, []).append((negated, roster.face_id(slot), slot))
+        exact = rank_exactly(copy, roster, probe, slots[rows])
+        for subject, face in zip(subjects[rows].tolist(), exact, strict=True):
+            ranked.setdefault(subject, []).append(face)
     # fsum rounds once, whatever the order: a mean does not depend on which slots its faces have.
     means = []
     for faces in ranked.values():

@@ -12,9 +12,9 @@ from service.galleries.embedded.mean_scan import PROBES_PER_MEAN_SCAN, nearest_s
 from service.galleries.embedded.read_write_lock import ReadWriteLock
 from service.galleries.embedded.roster import Roster
 from service.galleries.embedded.scan import PROBES_PER_SCAN, nearest_faces, nearest_subjects
-from service.galleries.embedded.sketch_scan import SKETCHED_RANKINGS, nearest_by_sketch
+from service.galleries.embedded.sketch_scan import nearest_by_sketch
 from service.galleries.refusals import COPIES_CHANGED, no_copy
-from service.galleries.values import EVERYWHERE, Approximation, Copy, Found, GalleryInfo, Ranking, Where
+from service.galleries.values import Approximation, Copy, Found, GalleryInfo, Ranking, Where, may_approximate
 
 SEARCHES = {
     Ranking.FACES: (nearest_faces, PROBES_PER_SCAN),
@@ -81,8 +81,7 @@ class MemoryGallery:
     ) -> Found:
         """One scan for as many probes [N, d] as its ranking allows. Raises GallerySpaceMismatchError."""
         copy = self.searched(space)
-        sketched = not exact and copy.approximation is not None and where == EVERYWHERE
-        if sketched and ranking in SKETCHED_RANKINGS:
+        if not exact and copy.approximation is not None and may_approximate(ranking, where):
             found = nearest_by_sketch(copy.features, self.roster, probes, top_k, ranking)
             if found is not None:
                 return found

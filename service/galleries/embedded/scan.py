@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.vectors import Features
-from service.galleries.embedded.columns import Numbers
+from service.galleries.embedded.columns import Numbers, SlotArray
 from service.galleries.embedded.feature_blocks import FeatureBlocks, Part
 from service.galleries.embedded.roster import Roster
 from service.galleries.values import Found, Match, Where
@@ -26,6 +26,13 @@ def rounding(dim: int) -> float:
     for the denominator, norms that are 1 to float32 only, and floors kept in float32.
     """
     return dim * float(np.finfo(np.float32).eps)
+
+
+def rank_exactly(copy: FeatureBlocks, roster: Roster, probe: Features, slots: SlotArray) -> list[Ranked]:
+    """The faces in slots [H], as they come, by their float64 similarity to a probe [d]."""
+    negated = -copy.similarities(probe, slots)
+    numbers = slots.tolist()
+    return [*zip(negated.tolist(), map(roster.face_id, numbers), numbers, strict=True)]
 
 
 def match_of(roster: Roster, ranked: Ranked) -> Match:
@@ -92,9 +99,8 @@ def _scan(
             if subjects or floor == LOWEST:
                 groups = roster.subjects_of(slots) if subjects else None
                 slots = slots[_candidates(row[slots - part.first], groups, top_k, 2 * margin)]
-            exact = -copy.similarities(probes[probe], slots)
-            ids = [roster.face_id(slot) for slot in slots.tolist()]
-            best[probe] = best_of(roster, [*best[probe], *zip(exact.tolist(), ids, slots.tolist(), strict=True)], top_k)
+            ranked = rank_exactly(copy, roster, probes[probe], slots)
+            best[probe] = best_of(roster, [*best[probe], *ranked], top_k)
             if len(best[probe]) == top_k:
                 floors[probe] = -best[probe][-1][0] - margin
     return Found([[match_of(roster, ranked) for ranked in faces] for faces in best], searched)

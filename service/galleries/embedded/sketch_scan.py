@@ -15,6 +15,7 @@ from service.galleries.embedded.scan import (
     best_subjects,
     match_of,
     part_similarities,
+    rank_exactly,
 )
 from service.galleries.values import EVERYWHERE, Found, Ranking
 
@@ -22,7 +23,7 @@ DIRECTIONS_MAX: Final = 64  # of a basis, and half the dimension at most
 CANDIDATES_MIN: Final = 256  # that are compared with a probe in full
 CANDIDATES_PER_MATCH: Final = 4
 
-SKETCHED_RANKINGS: Final = {Ranking.FACES: best_faces, Ranking.SUBJECTS_BY_BEST: best_subjects}
+BEST_OF: Final = {Ranking.FACES: best_faces, Ranking.SUBJECTS_BY_BEST: best_subjects}
 
 
 def principal_directions(features: Features) -> Features:
@@ -38,13 +39,11 @@ def nearest_by_sketch(
     copy: FeatureBlocks, roster: Roster, probes: Features, top_k: int, ranking: Ranking
 ) -> Found | None:
     """The top_k of each probe [N, d], N ≤ 64; None if a probe's candidates have too few subjects to tell."""
-    best_of = SKETCHED_RANKINGS[ranking]
+    best_of = BEST_OF[ranking]
     candidates, searched = _candidates(copy, roster, probes, max(CANDIDATES_MIN, CANDIDATES_PER_MATCH * top_k))
     matches = []
     for probe, slots in zip(probes, candidates, strict=True):
-        exact = -copy.similarities(probe, slots)
-        ids = [roster.face_id(slot) for slot in slots.tolist()]
-        best = best_of(roster, [*zip(exact.tolist(), ids, slots.tolist(), strict=True)], top_k)
+        best = best_of(roster, rank_exactly(copy, roster, probe, slots), top_k)
         if len(best) < top_k and len(slots) < searched:
             return None
         matches.append([match_of(roster, ranked) for ranked in best])
