@@ -1,4 +1,4 @@
-"""The shared gallery store: Redis with its Query Engine, FLAT FLOAT16. Several gateways may use one Redis."""
+"""The shared gallery store: Redis with its Query Engine, in half precision. Several gateways may use one Redis."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -46,9 +46,9 @@ logger = logging.getLogger(__name__)
 class RedisGalleries:
     """Galleries in Redis, as `GalleryStore` describes, within half precision: similarities hold to 1e-3.
 
-    Redis scans all faces; what it finds, and the next 16, is rescored in float64 from the stored feature, so that equal
-    features tie; of more than 16 that tie for the last place, any is found. With `appendfsync always` a returned write
-    survives kill -9 of Redis and of its machine.
+    Redis scans all faces, or follows the graph of a copy's approximation. What it finds, and the next 16, is rescored
+    in float64 from the stored feature, so that equal features tie; of more than 16 that tie for the last place, any is
+    found. With `appendfsync always` a returned write survives kill -9 of Redis and of its machine.
     """
 
     name = "redis"

@@ -27,6 +27,18 @@ PROBES_MAX: Final = 64  # of one search; the first ones
 SHADOWED: Final = frozenset({State.READY, State.SERVING})
 MICRO: Final = 1_000_000
 HAND_OVER_S: Final = 1.0  # between two writes of the counts
+COUNTS: Final = (
+    "searches",  # repeated
+    "probes",  # of them
+    "compared",  # probes for which both copies found a face
+    "top_1_agrees",
+    "top_k_found",
+    "top_k_overlap",
+    "rank_changes",  # the old first one is found by the new copy, at another rank
+    "similarity_shift_micro",  # of the first one, new less old
+    "dropped",
+    "failed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +163,3 @@ def compare(old: Sequence[Sequence[Match]], new: Sequence[Sequence[Match]]) -> d
         counts["rank_changes"] += old_ids[0] != new_ids[0] and old_ids[0] in new_ids
         counts["similarity_shift_micro"] += round((news[0].similarity - olds[0].similarity) * MICRO)
     return counts
-
-
-COUNTS: Final = (
-    "searches",  # repeated
-    "probes",  # of them
-    "compared",  # probes for which both copies found a face
-    "top_1_agrees",
-    "top_k_found",
-    "top_k_overlap",
-    "rank_changes",  # the old first one is found by the new copy, at another rank
-    "similarity_shift_micro",  # of the first one, new less old
-    "dropped",
-    "failed",
-)

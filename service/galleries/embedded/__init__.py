@@ -1,1 +1,1 @@
-"""The parts of the embedded gallery store: records in SQLite, columns and features in memory, exact scans."""
+"""The parts of the embedded gallery store: records in SQLite, columns and features in memory, and their scans."""
