@@ -18,7 +18,7 @@ from service.galleries.values import GalleryInfo
 from service.live_catalog import LiveCatalog
 from service.migration.plan import Planner
 from service.migration.record import Migration, Plan, State, settled
-from service.migration.records import Records
+from service.migration.record_keeping import Records
 
 ID_BYTES: Final = 12
 TRIES_MAX: Final = 16  # of a change, each lost to somebody who was faster

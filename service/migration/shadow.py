@@ -17,7 +17,7 @@ from service.galleries.base import GalleryStore
 from service.galleries.values import Found, GalleryInfo, Match
 from service.metrics import Metrics
 from service.migration.record import Migration, State
-from service.migration.records import counts_key
+from service.migration.record_keeping import counts_key
 from service.translation import Translation
 
 logger = logging.getLogger(__name__)

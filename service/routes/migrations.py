@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contract.spaces import Name
 from service.access import Scope
 from service.migration.record import Migration, Plan, State
-from service.migration.records import counts_key
+from service.migration.record_keeping import counts_key
 from service.migration.report import Progress, ShadowReport, progress_of, shadow_report
 from service.routes.bodies import JSON, read_json_body
 from service.routes.dependencies import DeadlineDependency, Parts, PartsDependency, admitted_quietly, requires

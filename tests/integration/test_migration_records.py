@@ -11,7 +11,7 @@ from service.errors import (
     UnknownMigrationError,
 )
 from service.migration.record import State
-from service.migration.records import KEPT_MAX, Records, counts_key
+from service.migration.record_keeping import KEPT_MAX, Records, counts_key
 from tests.integration.migration_processes import (
     FACES,
     GALLERY,

@@ -17,7 +17,7 @@ from service.live_catalog import LiveCatalog
 from service.metrics import create_metrics
 from service.migration.pace import LIVE_S
 from service.migration.record import State
-from service.migration.records import counts_key
+from service.migration.record_keeping import counts_key
 from service.migration.shadow import PROBES_MAX, QUEUE_MAX, Shadow
 from service.routes.dependencies import Parts
 from service.translation import Translation
