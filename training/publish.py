@@ -9,6 +9,7 @@ from training.expectation import read_expectation
 from training.export import Facts, export_translator
 from training.fit import load, load_for, split_identities
 from training.methods.base import rows_sha256
+from training.models.translator import Translator
 from training.preflight import check_judgeable, check_learnable
 from training.proof import judge_natives, prove, quality, set_stage, target_calibration
 from training.trust import judge_confidence, with_trust
@@ -35,11 +36,12 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
         target=fact.target,
         training=fact.training,
     )
-    check_spaces(
-        facts.id, facts.source, facts.target, repository
-    )  # here, so that a refusal does not wait for a judgement
+    # Here, so that a refusal does not wait for a judgement.
+    check_spaces(facts.id, facts.source, facts.target, repository)
     expectation = read_expectation(fitted, fact.training)
-    if pairs_path is None and expectation is not None:
+    if pairs_path is not None:
+        facts = _judged(facts, translator, fitted, pairs_path)
+    elif expectation is not None:
         facts = replace(
             facts,
             quality=expectation.quality,
@@ -49,31 +51,32 @@ def publish(fitted: Path, pairs_path: Path | None, repository: Path) -> Path:
             translated_to_translated=expectation.translated_to_translated,
             confidence=expectation.confidence,
         )
-    if pairs_path is not None:
-        source, target = fact.source.id, fact.target.id
-        with workspace(fitted) as copy:
-            pairs = load_for(pairs_path, source, target, [], copy)
-            if pairs.fingerprint != fact.training.data_fingerprint:
-                raise DataError(
-                    str(pairs_path), "is not the data this fit was trained on; its held-out identities differ"
-                )
-            split = split_identities(pairs)
-            if fact.training.rows_sha256 not in (None, rows_sha256(split.training)):
-                reason = "was not trained on the identities that judging leaves to training; export it without pairs"
-                raise DataError(str(fitted), reason)
-            check_learnable(pairs, split.training)
-            check_judgeable(pairs, split.held_out)
-            stage = set_stage(pairs, split, source, target)
-            proof = prove(translator, stage)
-            trust = judge_confidence(pairs, split, stage, source, target)
-            judged = quality(stage, judge_natives(stage), proof, {})
-            facts = replace(
-                facts,
-                quality=with_trust(judged, trust, proof.hits, stage),
-                calibration=proof.calibration,
-                target_calibration=target_calibration(stage),
-                native_to_translated=proof.native_to_translated,
-                translated_to_translated=proof.translated_to_translated,
-                confidence=trust.confidence,
-            )
     return export_translator(translator, facts, repository)
+
+
+def _judged(facts: Facts, translator: Translator, fitted: Path, pairs_path: Path) -> Facts:
+    """Facts with the judgement on the data's held-out identities. Raises DataError, ConfigError."""
+    source, target, training = facts.source.id, facts.target.id, facts.training
+    with workspace(fitted) as copy:
+        pairs = load_for(pairs_path, source, target, [], copy)
+        if pairs.fingerprint != training.data_fingerprint:
+            raise DataError(str(pairs_path), "is not the data this fit was trained on; its held-out identities differ")
+        split = split_identities(pairs)
+        if training.rows_sha256 not in (None, rows_sha256(split.training)):
+            reason = "was not trained on the identities that judging leaves to training; export it without pairs"
+            raise DataError(str(fitted), reason)
+        check_learnable(pairs, split.training)
+        check_judgeable(pairs, split.held_out)
+        stage = set_stage(pairs, split, source, target)
+        proof = prove(translator, stage)
+        trust = judge_confidence(pairs, split, stage, source, target)
+        judged = quality(stage, judge_natives(stage), proof, {})
+        return replace(
+            facts,
+            quality=with_trust(judged, trust, proof.hits, stage),
+            calibration=proof.calibration,
+            target_calibration=target_calibration(stage),
+            native_to_translated=proof.native_to_translated,
+            translated_to_translated=proof.translated_to_translated,
+            confidence=trust.confidence,
+        )

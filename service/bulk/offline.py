@@ -64,7 +64,7 @@ class Moved:
 
 
 def translate_folder(job: Job, workers: int, on_rows: OnRows = tell_nobody, stopped: Stopped = lambda: False) -> Moved:
-    """Translate all that is not there yet; returns the rows in all. Parts that were finished before are kept.
+    """Translate what is not there yet, keeping parts that were finished before; returns how many faces are there now.
 
     Raises:
         BulkError: input, folder or translator cannot be used. Parts that were finished stay.
