@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.results import Claim, Figure, Result, claim, machine, today
 from contract.manifest import Method
 from training.bakeoff import PROMOTED, run_bakeoff
-from training.config import load_configs
+from training.config import load_config, load_configs
 from training.contest import Contest, OnMethod, OnStage
 from training.learning_curve import Curve, draw_learning_curve
 from training.training_sets import Kind
@@ -48,7 +48,8 @@ def tables_result(command: str, studies: Studies) -> Result:
     for row, judged in table_3["identification"].items():
         figures[f"Table 3: rank-1, {row}"] = Figure.model_validate(judged["rank_1"])
     for method in ARCHITECTURES:
-        figures[f"Table 3: {method} converged (1) or not (0)"] = float(method not in table_3["diverged"])
+        if load_config(method).regression_weight:  # without it nothing says what convergence is
+            figures[f"Table 3: {method} converged (1) or not (0)"] = float(method not in table_3["diverged"])
     for method, training in table_3["training"].items():
         rows = training["config"]["iterations"] * training["config"]["batch_rows"]
         figures[f"Table 3: rows presented, {method}"] = float(rows)

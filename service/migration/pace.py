@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 LIVE_S: Final = 1.0  # traffic is live this long after its last request
-# A live request waits behind at most one claim in engine and store, so claims are small while there are any.
+# A live request waits behind at most one claim in engine and store, so claims are small while there are any; those that
+# were begun before are finished as they are.
 LIVE_FACES_MAX: Final = 64
 BACK_OFF_FIRST_S: Final = 0.2
 BACK_OFF_MAX_S: Final = 10.0

@@ -28,6 +28,7 @@ def test_an_architecture_that_did_not_converge_is_a_figure_and_a_claim() -> None
     result = tables_result("command", studies(arch5=0.6, r3an=0.7))
     assert result.figures["Table 3: arch7 converged (1) or not (0)"] == 0
     assert result.figures["Table 3: arch5 converged (1) or not (0)"] == 1
+    assert "Table 3: arch1 converged (1) or not (0)" not in result.figures
     assert [c.holds for c in result.claims] == [True, True, True]
     assert result.figures["Table 3: rows presented, fc"] == 15
     assert result.seconds == 7.0
