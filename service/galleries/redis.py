@@ -52,7 +52,7 @@ class RedisGalleries:
     """
 
     name = "redis"
-    copy_overhead_bytes = 256  # its fields, who made it, its confidence
+    copy_overhead_bytes = 512  # its fields, who made it, its confidence, its places in the indexes
 
     def __init__(self, redis: RedisCommands, *, faces_max: int, galleries_max: int, wait_s: float = WAIT_S) -> None:
         self._redis = redis
