@@ -14,7 +14,7 @@ from typing import Annotated
 import pyarrow as pa
 import typer
 
-from service.bulk.names import FEATURE
+from service.bulk.column_names import FEATURE
 from service.bulk.translation import translate_part
 from service.bulk.translator import Translator, find_version
 

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from contract.manifest import sha256_of
 from contract.vectors import Features
-from service.bulk.columns import feature_array
+from service.bulk.column_names import FEATURE
 from service.bulk.export_folder import Export, ExportedPart, ExportedSpace, sha256_of_spaces, write_export
-from service.bulk.names import FEATURE
+from service.bulk.parquet import feature_array
 from service.bulk.sources import SPACE_KEY
 from tests.repository import SOURCE
 

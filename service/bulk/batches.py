@@ -10,8 +10,8 @@ import orjson
 import pyarrow as pa
 
 from contract.vectors import Features, encode_float32
-from service.bulk.columns import Rows, read_rows
-from service.bulk.names import FaceColumns
+from service.bulk.column_names import FaceColumns
+from service.bulk.parquet import Rows, read_rows
 from service.galleries.values import NO_METADATA
 
 Body = dict[str, object]

@@ -15,7 +15,7 @@ from contract.manifest import sha256_of
 from contract.spaces import Name
 from contract.vectors import FLOAT32_BYTES, Features, unpack_float32
 from service.bulk.client import Gateway
-from service.bulk.columns import feature_array
+from service.bulk.column_names import ENROLLED_AT, FACE_ID, FEATURE, METADATA, SUBJECT, TAGS
 from service.bulk.defaults import OnRows, tell_nobody
 from service.bulk.errors import GatewayUnreachableError, JobError, StoppedError
 from service.bulk.export_folder import (
@@ -27,7 +27,7 @@ from service.bulk.export_folder import (
     sha256_of_spaces,
     write_export,
 )
-from service.bulk.names import ENROLLED_AT, FACE_ID, FEATURE, METADATA, SUBJECT, TAGS
+from service.bulk.parquet import feature_array
 from service.bulk.parts import PARTIAL, PartWriter, held_folder, write_text
 from service.bulk.sources import SPACE_KEY
 

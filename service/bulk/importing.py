@@ -9,12 +9,12 @@ from pathlib import Path
 
 from service.bulk.batches import Batch, read_batches
 from service.bulk.client import Gateway
-from service.bulk.columns import feature_dim, footer_of
+from service.bulk.column_names import AS_THEY_ARE, ColumnNames, FaceColumns, check_space, face_columns
 from service.bulk.defaults import BATCH_ROWS, IN_FLIGHT, REFUSED_MAX, OnRows, tell_nobody
 from service.bulk.enrolling import REFUSED, Fates, enrol
 from service.bulk.errors import JobError, StoppedError, data_error
-from service.bulk.fates import Counts, Report, State, is_published, read_state, remove_progress, save_state
-from service.bulk.names import AS_THEY_ARE, ColumnNames, FaceColumns, check_space, face_columns
+from service.bulk.import_progress import Counts, Report, State, is_published, read_state, remove_progress, save_state
+from service.bulk.parquet import feature_dim, footer_of
 from service.bulk.sources import Source, find_sources, fingerprint
 
 FACE_BYTES = 512  # of a face in a body beside its feature, roughly; a body that is too large after all is cut

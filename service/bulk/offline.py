@@ -9,10 +9,10 @@ import pyarrow as pa
 from contract.errors import VectorError
 from contract.manifest import TranslatorManifest
 from contract.spaces import FeatureSpace
-from service.bulk.columns import check_features_of, check_once, feature_dim, footer_of, read_rows
+from service.bulk.column_names import feature_column
 from service.bulk.defaults import PART_ROWS, OnRows, tell_nobody
 from service.bulk.errors import JobError, StoppedError, data_error
-from service.bulk.names import feature_column
+from service.bulk.parquet import check_features_of, check_once, feature_dim, footer_of, read_rows
 from service.bulk.parts import held_folder, new_part
 from service.bulk.processes import Stopped, translate_in_processes
 from service.bulk.sources import SPACE_KEY, Source, find_sources

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.manifest import sha256_of
-from service.bulk.columns import footer_of, parquet_files
 from service.bulk.errors import JobError, data_error
 from service.bulk.export_folder import EXPORT_FILE, ExportedSpace, read_export
+from service.bulk.parquet import footer_of, parquet_files
 
 SPACE_KEY = b"r3an.space"  # in a part's Parquet metadata: the space of its feature column
 

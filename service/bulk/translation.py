@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from contract.manifest import TranslatorManifest
 from contract.vectors import Features
-from service.bulk.columns import feature_array, features_of
-from service.bulk.names import CONFIDENCE, DERIVED_FROM, FEATURE, TRANSLATOR
+from service.bulk.column_names import CONFIDENCE, DERIVED_FROM, FEATURE, TRANSLATOR
+from service.bulk.parquet import feature_array, features_of
 from service.galleries.values import Confidence
 
 ADDED = (DERIVED_FROM, TRANSLATOR, CONFIDENCE)

@@ -12,7 +12,7 @@ from service.bulk.defaults import BATCH_ROWS, IN_FLIGHT, REFUSED_MAX
 from service.commands.terminal import DEFAULT_URL, EXIT_REFUSED_ROWS, Gallery, KeyFile, Url, bar, command, connect
 
 if TYPE_CHECKING:
-    from service.bulk.fates import Counts
+    from service.bulk.import_progress import Counts
 
 gallery_cli = typer.Typer(
     help="Whole galleries of a running gateway, as Parquet. What is interrupted goes on with the same command.",
@@ -60,8 +60,8 @@ def import_command(
 ) -> None:
     """Enrol or replace faces. Needs a key of scope enrol and search. Exit code 1: some rows were refused."""
     with command() as stopped:
+        from service.bulk.column_names import ColumnNames  # noqa: PLC0415
         from service.bulk.importing import Import, import_gallery  # noqa: PLC0415 - pyarrow is an extra
-        from service.bulk.names import ColumnNames  # noqa: PLC0415
 
         job = Import(
             gallery=gallery,

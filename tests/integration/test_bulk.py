@@ -10,7 +10,7 @@ import pytest
 
 from contract.vectors import l2_normalize
 from deploy.gateway import GatewayServer
-from service.bulk.columns import feature_array, features_of
+from service.bulk.parquet import feature_array, features_of
 from service.bulk.parts import OWNER_ONLY
 from tests.integration.bulk import exported_faces, faces_of, refusal, run
 from tests.integration.galleries import created_gallery

@@ -11,7 +11,7 @@ from service.bulk.errors import JobError, StoppedError
 from service.bulk.export_folder import read_export
 from service.bulk.exporting import STATE_FILE, Target, export_gallery
 from service.bulk.exporting import State as ExportState
-from service.bulk.fates import State, save_state
+from service.bulk.import_progress import State, save_state
 from service.bulk.importing import Import, import_gallery
 from service.bulk.sources import find_sources, fingerprint
 from tests.integration.bulk import exported_faces, faces_of, refusal, run, stopping_gateway

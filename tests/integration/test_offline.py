@@ -17,9 +17,9 @@ import pytest
 from contract.manifest import MANIFEST_FILE, MODEL_FILE
 from contract.vectors import Features, pack_float32, unpack_float32
 from deploy.process import wait_until
-from service.bulk.columns import feature_array, features_of
 from service.bulk.errors import JobError, StoppedError
 from service.bulk.offline import Job, Moved, translate_folder
+from service.bulk.parquet import feature_array, features_of
 from service.bulk.parts import held_folder
 from tests.integration.bulk import refusal, run
 from tests.integration.stack import OTHER_SOURCE, ROWS_MAX, eager

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from examples.ray_migration import BATCH_ROWS, Translate
-from service.bulk.columns import features_of
 from service.bulk.offline import Job, translate_folder
+from service.bulk.parquet import features_of
 from service.bulk.translator import find_version
 from tests.parquet import face_table, write
 from tests.repository import SOURCE, TARGET

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from service.bulk.batches import read_batches
-from service.bulk.columns import footer_of
+from service.bulk.column_names import AS_THEY_ARE, ColumnNames, check_space, face_columns
 from service.bulk.errors import DataError, JobError
-from service.bulk.names import AS_THEY_ARE, ColumnNames, check_space, face_columns
+from service.bulk.parquet import footer_of
 from service.face_facts import instant_ms
 from tests.parquet import INSTANT_MS, face_table, features_of_rows, replaced, training_table, write
 from tests.repository import SOURCE

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from service.bulk.fates import KINDS, Report
+from service.bulk.import_progress import KINDS, Report
 from service.bulk.parts import OWNER_ONLY, PARTIAL, new_part, write_text
 from tests.parquet import face_table
 

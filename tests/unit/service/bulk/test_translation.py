@@ -8,8 +8,8 @@ import pytest
 
 from contract.errors import VectorError
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, read_manifest
-from service.bulk.columns import feature_array, features_of
 from service.bulk.errors import TranslatorError
+from service.bulk.parquet import feature_array, features_of
 from service.bulk.translation import translate_part, translated_schema
 from service.bulk.translator import Translator, find_version, opened
 from tests.integration.stack import eager

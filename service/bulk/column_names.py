@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from service.bulk.columns import check_once
 from service.bulk.errors import JobError, data_error
+from service.bulk.parquet import check_once
 
 # What is looked for where nothing is named: first an export's columns, then those of paired features.
 FACE_ID, IMAGE_ID = "face_id", "image_id"

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.bulk.errors import JobError
-from service.bulk.fates import Report, State, is_published, read_state, remove_progress, save_state
+from service.bulk.import_progress import Report, State, is_published, read_state, remove_progress, save_state
 
 IDS = ["plain", 'with "quotes", commas', "with\nline", "NA"]
 FATES = ["new", "replaced", "refused: malformed", "new"]

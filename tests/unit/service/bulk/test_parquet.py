@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.bulk.columns import (
+from service.bulk.errors import DataError
+from service.bulk.parquet import (
     check_features_of,
     check_once,
     feature_array,
@@ -16,7 +17,6 @@ from service.bulk.columns import (
     parquet_files,
     read_rows,
 )
-from service.bulk.errors import DataError
 from tests.parquet import face_table, features_of_rows, replaced, write
 
 ROW = 17

@@ -13,8 +13,8 @@ import pyarrow.csv as pa_csv
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract.manifest import Sha256
-from service.bulk.columns import footer_of
 from service.bulk.errors import JobError
+from service.bulk.parquet import footer_of
 from service.bulk.parts import new_part, open_text, write_text
 
 COLUMNS = ("file", "row", "face_id", "fate")
