@@ -1,27 +1,26 @@
-"""The main job, end to end: train translators, prove them, serve them, and find people across encoders.
+"""The main job, end to end: train translators, prove them, serve them, find people across encoders, move a gallery.
 
 `python -m examples.demo` paints its own faces; with --pairs, --source and --target it takes those instead.
 """
 
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from contract.vectors import Features, encode_float32, pack_float32
 from deploy.gateway import GatewayServer
+from examples.demo_client import enrol, measure_latency, measure_throughput, move, search
 from training.fit import load_for, split_identities
 from training.proof import Stage, set_stage
 
@@ -30,10 +29,6 @@ OUT = Path(".demo")
 REPOSITORY = Path("model_repository")  # where `make up` looks for translators
 METHODS = ("r3an", "fc", "affine", "procrustes")
 GALLERY = "people"
-ENROL_ROWS = 512
-SEARCH_ROWS = 64
-SINGLE_REQUESTS = 100
-BULK_REQUESTS = 10
 TIMEOUT_S = 60.0
 
 
@@ -56,6 +51,16 @@ class Served:
     p50_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What became of a gallery that was moved to the target's space."""
+
+    faces: int
+    seconds: float
+    rank_1_before: float  # of source probes, in the source's space
+    rank_1_after: float  # of target probes, in the target's
+
+
 def main(
     pairs: Annotated[Path | None, typer.Option(help="Paired features; faces are painted otherwise.")] = None,
     source: Annotated[str, typer.Option(help="Feature space of the probes.")] = "",
@@ -75,10 +80,19 @@ def main(
         faces, probes = len(stage.gallery_identities), len(stage.raw_probes)
         _step(console, f"Gateway with {method}: enrol {faces} faces, search {probes} probes")
         served[method] = serve_and_search(job, method, stage)
+    _step(
+        console, f"Gateway with {summary['winner']}: move a gallery from {job.source} to {job.target}, without a photo"
+    )
+    moved = move_gallery(job, summary["winner"], stage)
     seconds = round(time.monotonic() - started_at, 1)
-    results = {"seconds": seconds, "served": {method: asdict(seen) for method, seen in served.items()}}
+    seen_of = {method: asdict(seen) for method, seen in served.items()}
+    results = {"seconds": seconds, "served": seen_of, "moved": asdict(moved)}
     (job.out / "demo.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     console.print(_table(summary, served))
+    console.print(
+        f"Moved:    {moved.faces} faces in {moved.seconds:.1f} s; rank-1 before {moved.rank_1_before:.4f} "
+        f"({job.source}), after {moved.rank_1_after:.4f} ({job.target})"
+    )
     console.print(f"Promoted: [bold]{summary['winner']}[/], in {REPOSITORY} (`make up` serves it)")
     console.print(f"Figures:  {job.out / 'bakeoff.json'}, {job.out / 'demo.json'}")
     console.print(f"Report:   {job.out / 'report.html'}")
@@ -117,7 +131,31 @@ def _stage(job: Job) -> Stage:
 
 
 def serve_and_search(job: Job, method: str, stage: Stage) -> Served:
-    """Serve one method's export on the embedded defaults and use it as a client does."""
+    """Serve one method's export and search a native gallery of the target's through it."""
+    with _served(job, method) as client:
+        enrol(client, GALLERY, job.target, stage.target_gallery, stage.gallery_identities)
+        return Served(
+            rank_1=search(client, GALLERY, job.source, stage.raw_probes, stage.probe_identities),
+            features_per_s=measure_throughput(client, job.source, job.target, stage.raw_probes),
+            p50_ms=measure_latency(client, job.source, job.target, stage.raw_probes),
+        )
+
+
+def move_gallery(job: Job, method: str, stage: Stage) -> Moved:
+    """Enrol with the source encoder, move the gallery to the target's space, and search it with the target's probes."""
+    with _served(job, method) as client:
+        enrol(client, GALLERY, job.source, stage.raw_gallery, stage.gallery_identities)
+        before = search(client, GALLERY, job.source, stage.raw_probes, stage.probe_identities)
+        started_at = time.monotonic()
+        move(client, GALLERY, job.target)
+        seconds = time.monotonic() - started_at
+        after = search(client, GALLERY, job.target, stage.target_probes, stage.probe_identities)
+    return Moved(len(stage.gallery_identities), seconds, before, after)
+
+
+@contextmanager
+def _served(job: Job, method: str) -> Iterator[httpx.Client]:
+    """One method's export behind a gateway on the embedded defaults."""
     galleries = tempfile.TemporaryDirectory()
     settings = {
         "R3AN_ENVIRONMENT": "development",
@@ -126,55 +164,7 @@ def serve_and_search(job: Job, method: str, stage: Stage) -> Served:
         "R3AN_LOG_LEVEL": "warning",
     }
     with galleries, GatewayServer(settings) as gateway, httpx.Client(base_url=gateway.url, timeout=TIMEOUT_S) as client:
-        enrol(client, job.target, stage)
-        return Served(
-            rank_1=search(client, job.source, stage),
-            features_per_s=measure_throughput(client, job, stage),
-            p50_ms=measure_latency(client, job, stage),
-        )
-
-
-def enrol(client: httpx.Client, model: str, stage: Stage) -> None:
-    """Create the gallery in the target's space and enrol its faces natively."""
-    _checked(client.put(f"/galleries/{GALLERY}", json={"model": model}))
-    for rows in _chunks(len(stage.gallery_identities), ENROL_ROWS):
-        faces = [{"face_id": f"face-{row}", "subject": f"person-{stage.gallery_identities[row]}"} for row in rows]
-        body = {"source_model": model, "faces": faces} | _encoded(stage.target_gallery[np.asarray(rows)])
-        _checked(client.post(f"/galleries/{GALLERY}/faces", json=body))
-
-
-def search(client: httpx.Client, model: str, stage: Stage) -> float:
-    """Share of source-space probes whose subject the gateway names first."""
-    found = 0
-    for rows in _chunks(len(stage.raw_probes), SEARCH_ROWS):
-        body = {"source_model": model, "gallery": GALLERY, "top_k": 1} | _encoded(stage.raw_probes[rows])
-        results = _checked(client.post("/search", json=body)).json()["results"]
-        for row, result in zip(rows, results, strict=True):
-            found += result["matches"][0]["subject"] == f"person-{stage.probe_identities[row]}"
-    return found / len(stage.raw_probes)
-
-
-def measure_throughput(client: httpx.Client, job: Job, stage: Stage) -> float:
-    """Features translated a second, 64 rows of octets a request, one request after another."""
-    body = pack_float32(stage.raw_probes[:SEARCH_ROWS])
-    query = {"source_model": job.source, "target_model": job.target}
-    headers = {"Content-Type": "application/octet-stream"}
-    _checked(client.post("/translate", content=body, params=query, headers=headers))
-    started_at = time.perf_counter()
-    for _ in range(BULK_REQUESTS):
-        _checked(client.post("/translate", content=body, params=query, headers=headers))
-    return BULK_REQUESTS * len(stage.raw_probes[:SEARCH_ROWS]) / (time.perf_counter() - started_at)
-
-
-def measure_latency(client: httpx.Client, job: Job, stage: Stage) -> float:
-    """Median milliseconds of a single-feature JSON request, as the client sees it."""
-    body = {"source_model": job.source, "target_model": job.target, "features": [stage.raw_probes[0].tolist()]}
-    seconds = []
-    for _ in range(SINGLE_REQUESTS):
-        started_at = time.perf_counter()
-        _checked(client.post("/translate", json=body))
-        seconds.append(time.perf_counter() - started_at)
-    return statistics.median(seconds) * 1000
+        yield client
 
 
 def _table(summary: dict[str, Any], served: dict[str, Served]) -> Table:
@@ -197,21 +187,6 @@ def _r3an(*arguments: str) -> None:
     code = subprocess.run([sys.executable, "-m", "training.cli", *arguments], check=False).returncode  # noqa: S603 - our own
     if code:
         raise SystemExit(code)
-
-
-def _encoded(features: Features) -> dict[str, Any]:
-    return {"features": [encode_float32(row) for row in features], "encoding_format": "base64"}
-
-
-def _checked(response: httpx.Response) -> httpx.Response:
-    if response.is_error:
-        raise SystemExit(f"demo: the gateway answered {response.status_code}: {response.text}")
-    return response
-
-
-def _chunks(count: int, size: int) -> Iterator[range]:
-    for start in range(0, count, size):
-        yield range(start, min(start + size, count))
 
 
 def _step(console: Console, text: str) -> None:
