@@ -6,19 +6,28 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from service.errors import GalleryUnavailableError
 from service.galleries.embedded.read_write_lock import ReadWriteLock
 
-SEARCH_THREADS = 2  # BLAS has threads of its own; more only shares one memory bandwidth
+SEARCH_THREADS = 2  # more only share one memory bandwidth
+# Of a product of matrices. BLAS's threads wait for each other: where anything else computes, a scan of 6 ms then takes
+# up to 100 ms, and alone it is no faster.
+BLAS_THREADS = 1
 
 R = TypeVar("R")
 
 
 class Threads:
-    """Runs work off the event loop until closed. What waits for a thread is bounded by the gateway's requests."""
+    """Runs work off the event loop until closed. What waits for a thread is bounded by the gateway's requests.
+
+    From then on BLAS has one thread in the whole process.
+    """
 
     def __init__(self) -> None:
         self.closed = False
+        threadpool_limits(BLAS_THREADS, user_api="blas")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="gallery-writer")
         self._readers = ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="gallery-reader")
 
