@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -18,7 +18,7 @@ from service.engines.echo import EchoEngine
 from service.engines.torchscript import TorchScriptEngine
 from service.engines.triton import TritonEngine
 from service.enrolment import Enrolment
-from service.errors import CatalogError
+from service.errors import CatalogError, GatewayError, LifespanError
 from service.galleries.base import GalleryStore
 from service.galleries.local import LocalGalleries
 from service.galleries.redis import RedisGalleries
@@ -53,8 +53,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _open_parts(settings, metrics, access) as app.state.parts:
-            yield
+        with _in_our_words():
+            async with _open_parts(settings, metrics, access) as app.state.parts:
+                yield
 
     app = FastAPI(
         title="R3AN gateway",
@@ -70,6 +71,18 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign] # FastAPI's own way of extending the schema
     return app
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Keep the texts of foreign errors, which quote what they failed on, out of the traceback that a server prints."""
+    try:
+        yield
+    except (CatalogError, GatewayError) as error:
+        raise LifespanError(f"{type(error).__name__}: {error}") from None
+    except Exception as error:
+        logger.exception("unforeseen failure of the start or the end")
+        raise LifespanError(f"unforeseen {type(error).__name__}; the log has its place") from None
 
 
 @asynccontextmanager

@@ -32,6 +32,7 @@ GatewayError
  └─ StillBuildingError         an approximate search is not built yet
 
 CatalogError (start-up and reload only, never an answer to a client)
+LifespanError (what stops start-up or the end, for whoever starts the gateway)
 """
 
 from typing import Self
@@ -204,3 +205,7 @@ class StillBuildingError(GatewayError):
 
 class CatalogError(Exception):
     """A repository that cannot be served at all."""
+
+
+class LifespanError(Exception):
+    """The gateway could not start or end. Servers print the traceback: the text is ours alone, without a cause."""

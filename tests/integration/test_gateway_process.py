@@ -3,10 +3,13 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -16,6 +19,7 @@ from deploy.gateway import GatewayServer
 from deploy.process import Process, wait_until
 from deploy.triton.start import TritonServer
 from service.access import KeysFile, Scope, create_key, write_keys
+from service.galleries.embedded.directory import DATABASE_FILE
 from tests.integration.stack import gateway_settings, random_features
 from tests.repository import SOURCE, TARGET, write_translator
 
@@ -133,17 +137,48 @@ def test_a_repository_that_contradicts_itself_stops_the_start_with_its_reason(tm
     repository = tmp_path / "translators"
     write_translator(repository)
     write_translator(repository, FeatureSpace(id="another", dim=4), FeatureSpace(id=TARGET.id, dim=TARGET.dim + 1))
-    settings = gateway_settings(repository, tmp_path) | {"R3AN_PORT": "0"}
+    assert f"CatalogError: {TARGET.id} has 17 and 16 dimensions" in refused_start(
+        gateway_settings(repository, tmp_path)
+    )
+
+
+def test_galleries_that_cannot_be_read_stop_the_start_without_a_subject_in_the_reason(
+    translators: Path, tmp_path: Path
+) -> None:
+    settings = gateway_settings(translators, tmp_path / "galleries")
+    body: dict[str, Any] = {"source_model": SOURCE.id, "features": random_features(1).tolist()}
+    body["faces"] = [{"face_id": "marked-face", "subject": "marked-subject", "tags": ["marked-tag"]}]
+    with GatewayServer(settings) as gateway, httpx.Client(base_url=gateway.url, timeout=60) as client:
+        client.put("/galleries/staff", json={"model": SOURCE.id})
+        assert client.post("/galleries/staff/faces", json=body).status_code == 200
+    with closing(sqlite3.connect(tmp_path / "galleries" / DATABASE_FILE)) as database, database:
+        database.execute("UPDATE subjects SET subject = CAST(subject || x'ff' AS TEXT)")
+    said = refused_start(settings)
+    assert f"GalleryUnavailableError: {DATABASE_FILE} cannot be read: OperationalError" in said
+    assert "marked" not in said
+
+
+def test_an_unforeseen_failure_stops_the_start_with_its_place_alone(translators: Path, tmp_path: Path) -> None:
+    url = "redis://:marked-password@127.0.0.1:99999/0"
+    settings = gateway_settings(translators, tmp_path) | {"R3AN_GALLERY_STORE": "redis", "R3AN_REDIS_URL": url}
+    said = refused_start(settings)
+    assert "unforeseen ValueError; the log has its place" in said
+    assert "redis_connection.py" in said
+    assert "marked" not in said
+
+
+def refused_start(settings: dict[str, str]) -> str:
+    """All that a gateway writes that cannot start."""
     ended = subprocess.run(
         [sys.executable, "-m", "service.cli", "serve"],
-        env=os.environ | settings,
+        env=os.environ | settings | {"R3AN_PORT": "0"},
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,
         check=False,
     )
     assert ended.returncode == EXIT_NOT_STARTED
-    assert f"{TARGET.id} has 17 and 16 dimensions" in ended.stderr
+    return ended.stdout + ended.stderr
 
 
 def test_a_port_that_is_taken_stops_the_start(translators: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from contract.spaces import FeatureSpace
+from service.errors import GalleryUnavailableError
 
 SCHEMA_VERSION = 2
 SLOT_BITS = 32  # number = gallery's key * 2^32 + slot
@@ -27,7 +28,11 @@ SCHEMA_STEPS = {
 
 
 def open_database(file: Path) -> sqlite3.Connection:
-    """Open or create the file, in the newest schema. For one thread at a time. Raises sqlite3.Error."""
+    """Open or create the file, in the newest schema. For one thread at a time.
+
+    Raises:
+        GalleryUnavailableError: the file is of a later schema. sqlite3.Error.
+    """
     file.touch(mode=0o600)
     connection = sqlite3.connect(file, isolation_level="IMMEDIATE", check_same_thread=False)
     try:
@@ -35,7 +40,7 @@ def open_database(file: Path) -> sqlite3.Connection:
             connection.execute(pragma)
         _bring_up_to_date(connection)
         erase_deleted(connection)  # a crash may have come before it
-    except sqlite3.Error:
+    except (sqlite3.Error, GalleryUnavailableError):
         connection.close()
         raise
     return connection
@@ -67,7 +72,7 @@ def spaces_by_key(connection: sqlite3.Connection) -> dict[int, FeatureSpace]:
 def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version not in SCHEMA_STEPS:
-        raise sqlite3.DatabaseError(f"schema version {version} where {SCHEMA_VERSION} is expected")
+        raise GalleryUnavailableError(f"the galleries have schema version {version} where {SCHEMA_VERSION} is expected")
     if SCHEMA_STEPS[version]:
         steps = "".join(files(__package__).joinpath(step).read_text("utf-8") for step in SCHEMA_STEPS[version])
         connection.executescript(f"BEGIN IMMEDIATE;\n{steps}PRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")

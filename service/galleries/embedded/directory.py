@@ -42,5 +42,6 @@ def open_directory(directory: Path, clock: Clock) -> OpenDirectory:
         raise GalleryUnavailableError("the gallery directory is open in another process") from error
     except OSError as error:
         raise GalleryUnavailableError(f"the gallery directory cannot be used: {error.strerror}") from error
-    except (sqlite3.Error, ValueError) as error:
-        raise GalleryUnavailableError(f"{DATABASE_FILE} cannot be read: {error}") from error
+    except (sqlite3.Error, ValueError) as error:  # whose text quotes the subject or tag that it could not read
+        reason = getattr(error, "sqlite_errorname", type(error).__name__)
+        raise GalleryUnavailableError(f"{DATABASE_FILE} cannot be read: {reason}") from None
