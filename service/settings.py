@@ -1,11 +1,20 @@
 """Every setting of the gateway: one name, one unit, one bound each. Read from `R3AN_*`; see docs/operations.md."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# Of a user and a password before the @ nothing may pass for a host, a port or a path: errors and logs may name those.
+_USER: Final = r"([^\s/?#@\[\]]*@)?"
+_SERVER: Final = r"([^\s/?#@:,\[\]]+|\[[^\s\]]+\])(:[0-9]{1,5})?"
+_REST: Final = r"(/[0-9]*)?(\?[^\s#@]*)?"
+REDIS_URL: Final = re.compile(
+    rf"rediss?://{_USER}{_SERVER}{_REST}|rediss?\+cluster://{_USER}{_SERVER}(,{_SERVER})*{_REST}|unix://[^\s/]*/\S+"
+)
 
 
 class Environment(StrEnum):
@@ -33,7 +42,8 @@ class StoreKind(StrEnum):
 class Settings(BaseSettings):
     """Frozen settings; an unknown or out-of-range value stops the start."""
 
-    model_config = SettingsConfigDict(env_prefix="R3AN_", frozen=True, extra="forbid")
+    # What is refused is not repeated: it may be a password, or a whole environment with one.
+    model_config = SettingsConfigDict(env_prefix="R3AN_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     environment: Environment = Field(
         Environment.PRODUCTION, description="`production` demands API keys; `development` is open without a keys file."
@@ -58,7 +68,7 @@ class Settings(BaseSettings):
     gallery_dir: Path = Field(Path("galleries"), description="Folder of the local store.")
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="Redis, or a cluster as `redis+cluster://host:port,host:port`; may hold a password.",
+        description="Redis, or a cluster as `redis+cluster://host:port,host:port`; a password is percent-encoded.",
     )
     galleries_max: int = Field(1000, ge=1, le=100_000, description="Galleries in the store.")
     faces_max: int = Field(2_000_000, ge=1, le=100_000_000, description="Faces in one gallery.")
@@ -97,6 +107,16 @@ class Settings(BaseSettings):
     shadow_share: float = Field(
         0.1, ge=0, le=1, description="Share of searches that a migrating gallery's other copy answers too, to compare."
     )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url_can_be_read(cls, url: SecretStr) -> SecretStr:
+        if REDIS_URL.fullmatch(url.get_secret_value()) is None:
+            raise ValueError(
+                "is no redis://host:port, redis+cluster://host:port,host:port or unix:///path;"
+                " special characters of a user or password, before @, must be percent-encoded"
+            )
+        return url
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:

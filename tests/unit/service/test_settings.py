@@ -62,6 +62,61 @@ def test_every_number_has_both_bounds() -> None:
             assert bounds == {"ge", "le"}, name
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "redis://127.0.0.1:6379/0",
+        "rediss://marked:p%40ss%2Fword@cache.example:6379/15?ssl_cert_reqs=none",
+        "redis://:p:w@[::1]:6379",
+        "redis+cluster://one:7000,two:7001",
+        "rediss+cluster://marked:secret@one,[fe80::1]:7001/0",
+        "unix:///run/redis.sock?db=0",
+        "unix://:secret@/run/redis.sock",
+    ],
+)
+def test_a_redis_is_named_by_its_url(url: str) -> None:
+    assert development(redis_url=url).redis_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "marked-password",
+        "marked-password@host:6379",
+        "http://:marked-password@host",
+        "redis://:marked/password@host:6379/0",
+        "redis://:6379/marked@host:6379/0",
+        "redis://user:6379/marked@host",
+        "redis://:marked?password@host",
+        "redis://:6379?marked@host",
+        "redis://:marked#password@host",
+        "redis://:marked@password@host",
+        "redis://:marked[password@host",
+        "redis://:marked password@host",
+        "redis://:marked-password@",
+        "redis://:marked-password@host:port",
+        "redis://:marked-password@host/marked",
+        "redis://:marked-password@one:1,two:2",
+        "redis+cluster://:marked-password@one:1,,two:2",
+        "redis+sentinel://:marked-password@host",
+        "unix://marked-password@",
+    ],
+)
+def test_a_url_that_is_none_is_refused_without_a_part_of_it(url: str) -> None:
+    with pytest.raises(ValidationError, match="redis_url") as refused:
+        development(redis_url=url)
+    assert "is no redis://host:port" in str(refused.value)
+    assert "marked" not in str(refused.value)
+
+
+def test_settings_that_do_not_agree_are_refused_without_a_part_of_them() -> None:
+    with pytest.raises(ValidationError) as refused:
+        development(redis_url="redis://:marked-password@host", rows_max=100, rows_in_flight_max=99)
+    assert "marked" not in str(refused.value)
+
+
 def test_settings_are_frozen_and_hide_the_password() -> None:
     settings = development(redis_url="redis://:marked-password@host/0")
     assert "marked-password" not in repr(settings)
