@@ -35,6 +35,8 @@ class Gateway:
         Raises:
             BulkError: the URL or the key cannot be used.
         """
+        if "@" in url:  # wherever it stands: parsers differ, and every refusal of a URL repeats it
+            raise BulkError("the URL holds a user or a password; the API key has a file or a variable of its own")
         self.stopped = threading.Event() if stopped is None else stopped
         self._pause = self.stopped.wait if pause is None else pause
         try:

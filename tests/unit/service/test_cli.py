@@ -22,8 +22,8 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "keys.json"
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+def run(*arguments: object, variables: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], env=variables)
 
 
 def create(file: Path, id: str, *more: object) -> Result:
@@ -79,6 +79,10 @@ def test_an_unknown_scope_is_refused(file: Path) -> None:
         ({}, "outside development R3AN_API_KEYS_FILE must name a file"),
         ({"R3AN_API_KEYS_FILE": "/missing/keys.json"}, "keys.json: No such file"),
         ({"R3AN_ENVIRONMENT": "development", "R3AN_ROWS_MAX": "0"}, "R3AN_ROWS_MAX: Input should be greater"),
+        (
+            {"R3AN_ENVIRONMENT": "development", "R3AN_REDIS_URL": "redis://:marked/x@h"},
+            "R3AN_REDIS_URL: is no redis://",
+        ),
         ({"R3AN_ENVIRONMENT": "staging"}, "R3AN_ENVIRONMENT: Input should be 'production' or 'development'"),
     ],
 )
@@ -90,7 +94,27 @@ def test_settings_that_cannot_be_used_stop_the_start_with_one_line(
     result = run("serve")
     assert result.exit_code == 2
     assert reason in result.stderr
+    assert "marked" not in result.output
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:marked-password@127.0.0.1:1",
+        "http://user:80/marked-password@127.0.0.1",
+        "user:marked-password@127.0.0.1:1",
+        "http://marked-password@127.0.0.1:1",
+    ],
+)
+def test_a_password_in_the_url_of_a_gateway_is_refused_and_not_repeated(url: str, tmp_path: Path) -> None:
+    for arguments in (("gallery", "export", "staff", tmp_path / "out"), ("migration", "list")):
+        for result in (run(*arguments, "--url", url), run(*arguments, variables={"R3AN_URL": url})):
+            assert result.exit_code == 2
+            assert result.stderr.startswith("r3an-gateway: the URL holds a user or a password")
+            assert "marked" not in result.output
+            assert len(result.output.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_openapi_document_is_printed() -> None:
