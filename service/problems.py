@@ -106,11 +106,12 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def first_reason(reasons: Sequence[Any]) -> str:
-    """The first reason of a pydantic validation as `field: reason`, without the value that was refused."""
+    """The first reason of a pydantic validation as `field: reason`, without the value or the name that was refused."""
     first = reasons[0]
-    # What the client invented is not repeated: only indices and short lower-case names, the grammar of our own fields.
-    parts = [str(part) for part in first["loc"] if isinstance(part, int) or (part.islower() and len(part) <= 32)]
-    return f"{'.'.join(parts) or 'body'}: {first['msg'].removeprefix('Value error, ')}"
+    is_unknown = first["type"] == "extra_forbidden"
+    # An unknown field's name is the client's, and may be anything; what stands before it are our own names and rows.
+    place = ".".join(map(str, first["loc"][:-1] if is_unknown else first["loc"])) or "body"
+    return f"{place}: {'an unknown field' if is_unknown else first['msg'].removeprefix('Value error, ')}"
 
 
 def _kind_of(error: errors.GatewayError) -> Kind:

@@ -12,6 +12,7 @@ from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from pydantic import BaseModel, ConfigDict
 from starlette.types import Message
 
 from contract.vectors import pack_float32
@@ -24,7 +25,15 @@ from service.errors import (
     MalformedBodyError,
     UnsupportedMediaTypeError,
 )
-from service.routes.bodies import EncodingFormat, FeatureBody, parse_json, read_body, read_feature_body, to_features
+from service.routes.bodies import (
+    EncodingFormat,
+    FeatureBody,
+    parse_json,
+    read_body,
+    read_feature_body,
+    to_features,
+    validate,
+)
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -109,8 +118,8 @@ async def test_another_media_type_is_refused_before_the_body_is_read() -> None:
         (b'{"source_model": 1, "features": []}', "source_model: Input should be a valid string"),
         (b'{"source_model": "a", "features": "secret"}', "features: a list is expected"),
         (b'{"source_model": "a", "features": [], "encoding_format": "hex"}', "encoding_format"),
-        (b'{"source_model": "a", "features": [], "top_kk": 1}', "top_kk: Extra inputs"),
-        (b'{"source_model": "a", "features": [], "Marked-Secret": 1}', "body: Extra inputs"),
+        (b'{"source_model": "a", "features": [], "secret": 1}', "body: an unknown field"),
+        (b'{"source_model": "a", "features": [], "Marked-Secret": 1}', "body: an unknown field"),
         (b"[" * 2000, "not JSON"),
     ],
 )
@@ -119,6 +128,31 @@ async def test_a_malformed_body_is_refused_with_field_and_reason(body: bytes, re
         await read_feature_body(request([body]), FeatureBody, 10_000, soon())
     assert refused.value.detail.startswith(reason)
     assert "secret" not in refused.value.detail.lower()
+
+
+@pytest.mark.anyio
+async def test_an_unknown_query_parameter_is_refused_without_its_name() -> None:
+    asked = request([b""], query="source_model=a&secret=1", content_type="application/octet-stream")
+    with pytest.raises(MalformedBodyError, match=r"^body: an unknown field$"):
+        await read_feature_body(asked, FeatureBody, 100, soon())
+
+
+def test_an_unknown_field_is_placed_by_what_is_known_before_it() -> None:
+    class Inner(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+
+        number: int
+
+    class Outer(BaseModel):
+        inners: list[Inner]
+
+    for value, reason in (
+        ({"inners": [{"number": 1}, {"number": 2, "secret": 3}]}, "inners.1: an unknown field"),
+        ({"inners": [{"number": 1}, {"number": "secret"}]}, "inners.1.number: Input should be a valid integer"),
+    ):
+        with pytest.raises(MalformedBodyError, match=f"^row 7: {reason}") as refused:
+            validate(Outer, value, row=7)
+        assert "secret" not in refused.value.detail
 
 
 @given(ANYTHING)
