@@ -2,12 +2,14 @@
 
 import logging
 import logging.config
+import re
 import traceback
 from types import TracebackType
 
 import orjson
 
 FRAMES_MAX = 30
+CALLS = re.compile(r"[\n(<]")
 
 
 class JsonFormatter(logging.Formatter):
@@ -15,11 +17,14 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
+        message = record.getMessage()
+        if record.name == "asyncio":  # which goes on with calls, their arguments, and what tasks failed with
+            message = CALLS.split(message, 1)[0]
         line: dict[str, object] = {
             "time": record.created,
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": message,
         }
         line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[0]:

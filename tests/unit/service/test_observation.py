@@ -1,5 +1,7 @@
 """What is seen of a request, and what is not."""
 
+import asyncio
+import gc
 import json
 import logging
 import re
@@ -123,6 +125,29 @@ def test_an_exception_is_logged_by_type_and_place_without_its_text(caplog: pytes
     assert line["exception"] == "ValueError"
     assert any("test_observation.py" in frame for frame in line["frames"])
     assert "marked" not in json.dumps(line)
+
+
+def test_what_a_forgotten_task_failed_with_is_logged_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise ValueError("marked")
+
+    def call_back(_: str) -> None:
+        raise ValueError("marked")
+
+    async def forget() -> None:
+        forgotten = asyncio.create_task(fail())
+        asyncio.get_running_loop().call_soon(call_back, "marked")
+        await asyncio.wait([forgotten])
+        del forgotten
+        gc.collect()
+
+    asyncio.run(forget())
+    lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records if record.name == "asyncio"]
+    messages = sorted(line["message"] for line in lines if line["level"] == "error")
+    assert messages[0].startswith("Exception in callback test_")
+    assert messages[1] == "Task exception was never retrieved"
+    assert {line["exception"] for line in lines if line["level"] == "error"} == {"ValueError"}
+    assert "marked" not in json.dumps(lines)
 
 
 def test_logs_go_to_stderr_as_json(capsys: pytest.CaptureFixture[str]) -> None:
