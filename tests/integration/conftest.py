@@ -14,6 +14,7 @@ from deploy.triton.start import TritonServer
 from service.settings import StoreKind
 from tests.integration.gallery_stores import LocalStores, RedisStores, Stores
 from tests.integration.migrations import migrating_gateway
+from tests.integration.privacy import captured_logs
 from tests.integration.stack import EMBEDDED, OTHER_SOURCE, OTHER_TARGET, SERVERS, gateway_settings, server_settings
 from tests.repository import write_translator
 
@@ -97,6 +98,13 @@ def migrator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     redis_url = request.getfixturevalue("redis_server").url if request.param is StoreKind.REDIS else None
     with migrating_gateway(tmp_path_factory.mktemp("gateway"), redis_url) as http:
         yield http
+
+
+@pytest.fixture
+def logs() -> Iterator[list[str]]:
+    """Every log line of this process, of all levels."""
+    with captured_logs() as lines:
+        yield lines
 
 
 @pytest.fixture

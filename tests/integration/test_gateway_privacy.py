@@ -1,75 +1,24 @@
 """Whatever goes in: no vector, face, subject, key or query shows in logs, metrics, problems or headers."""
 
 import base64
-import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 
-from contract.vectors import Features, pack_float32
+from contract.vectors import pack_float32
+from deploy.redis.start import RedisServer
 from service.access import KeysFile, Scope, create_key, write_keys
-from service.logs import JsonFormatter
-from service.settings import EngineKind
+from service.settings import EngineKind, StoreKind
 from tests.gateway import development_settings, running_gateway
+from tests.integration.privacy import MARKED_VALUE, assert_nothing_shows, enrolment, marked_features
 from tests.repository import SOURCE, TARGET, write_translator
-
-# A number whose digits appear nowhere else, so that a trace of it is a trace of the vector.
-MARKED_VALUE = 0.73190462
-MARKED = ("7319046", "marked")
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Every log line of the gateway, as it would be written."""
-
-    written: list[str]
-
-
-@pytest.fixture
-def logs() -> Iterator[Lines]:
-    lines: list[str] = []
-    formatter = JsonFormatter()
-    handler = logging.Handler(logging.DEBUG)
-    handler.emit = lambda record: lines.append(formatter.format(record))  # type: ignore[method-assign]
-    handler.addFilter(lambda record: not record.name.startswith(("httpx", "httpcore")))  # the test's own client
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.DEBUG)
-    root.addHandler(handler)
-    yield Lines(lines)
-    root.removeHandler(handler)
-    root.setLevel(before)
 
 
 @pytest.fixture
 def key() -> tuple[str, KeysFile]:
     key, record = create_key("client", list(Scope))
     return key, KeysFile(keys=(record,))
-
-
-def marked_features(rows: int = 2, dim: int = SOURCE.dim) -> Features:
-    return np.full((rows, dim), MARKED_VALUE, dtype=np.float32)
-
-
-def enrolment(**changes: object) -> dict[str, object]:
-    body: dict[str, object] = {
-        "source_model": SOURCE.id,
-        "features": marked_features().tolist(),
-        "faces": [
-            {
-                "face_id": f"marked-face-{i}",
-                "subject": f"marked-subject-{i}",
-                "tags": ["marked-tag"],
-                "metadata": {"marked": "marked"},
-            }
-            for i in range(2)
-        ],
-    }
-    return body | changes
 
 
 def good_requests(client: httpx.Client) -> list[httpx.Response]:
@@ -106,14 +55,21 @@ def bad_requests(client: httpx.Client) -> list[httpx.Response]:
         client.post("/translate", json=base | {"features": [f"{packed}!"], "encoding_format": "base64"}),
         client.post("/translate", json=base | {"features": "marked"}),
         client.post("/translate", json=base | {"features": rows, "Marked-Subject": MARKED_VALUE}),
+        client.post("/translate", json=base | {"features": rows, "marked-subject": MARKED_VALUE}),
+        client.post("/search", json=base | {"features": rows, "gallery": "staff", "marked": 1}),
+        client.put("/galleries/staff", json={"model": TARGET.id, "marked": 1}),
         client.post("/translate", content=b'{"marked": 0.73190462, '),
-        client.post(f"/translate?source_model={SOURCE.id}&Marked=1", content=b"marked!", headers=octets),
+        client.post(f"/translate?source_model={SOURCE.id}&marked=1", content=b"marked!", headers=octets),
         client.post("/translate", json=base | {"features": rows}, headers={"X-API-Key": "r3an_marked_0"}),
         client.post("/search", json=base | {"features": rows, "gallery": "nobody"}),
         client.post(
             "/galleries/staff/faces", json=enrolment(faces=[{"face_id": "marked", "subject": "marked subject"}])
         ),
         client.post("/galleries/staff/faces", json=enrolment(features=rows[:1])),
+        client.post(
+            "/galleries/staff/faces",
+            json=enrolment(features=rows[:1], faces=[{"face_id": "f", "subject": "s", "marked": 1}]),
+        ),
         client.post("/galleries/staff/faces", json=enrolment(on_duplicate="reject", duplicate_min_similarity=0.9)),
         client.post("/galleries/staff/faces", json=enrolment(on_duplicate="marked")),
         client.post(
@@ -138,15 +94,31 @@ def bad_requests(client: httpx.Client) -> list[httpx.Response]:
     ]
 
 
-@pytest.mark.parametrize("engine", [EngineKind.ECHO, EngineKind.TORCHSCRIPT])
+@pytest.mark.parametrize(
+    ("engine", "store"),
+    [
+        (EngineKind.ECHO, StoreKind.LOCAL),
+        (EngineKind.TORCHSCRIPT, StoreKind.LOCAL),
+        (EngineKind.TORCHSCRIPT, StoreKind.REDIS),
+    ],
+)
 def test_nothing_that_identifies_leaves_by_the_side_doors(
-    tmp_path: Path, logs: Lines, key: tuple[str, KeysFile], engine: EngineKind
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    logs: list[str],
+    capfd: pytest.CaptureFixture[str],
+    key: tuple[str, KeysFile],
+    engine: EngineKind,
+    store: StoreKind,
 ) -> None:
     secret, keys = key
     write_keys(keys, tmp_path / "keys.json")
     write_translator(tmp_path / "model_repository")
-    settings = development_settings(tmp_path, api_keys_file=tmp_path / "keys.json", engine=engine)
-    with running_gateway(settings) as client:
+    chosen: dict[str, object] = {"engine": engine, "api_keys_file": tmp_path / "keys.json"}
+    if store is StoreKind.REDIS:
+        redis: RedisServer = request.getfixturevalue("own_redis")
+        chosen |= {"gallery_store": store, "redis_url": redis.url}
+    with running_gateway(development_settings(tmp_path, **chosen)) as client:
         client.headers["X-API-Key"] = secret
         good, bad = good_requests(client), bad_requests(client)
         assert [answer.status_code for answer in good] == [201, 200, 200, 200, 200, 200, 200, 204, 200, 200, 204, 200]
@@ -154,10 +126,10 @@ def test_nothing_that_identifies_leaves_by_the_side_doors(
         seen = [answer.text + str(answer.headers) for answer in bad]
         seen += [str(answer.headers) for answer in good]
         seen += [client.get("/metrics").text, client.get("/info").text, client.get("/translators").text]
-    assert sum('"message":"request"' in line for line in logs.written) >= len(good) + len(bad)
-    for text in (*seen, *logs.written):
-        assert not any(mark in text.lower() for mark in MARKED), text
-        assert secret.rpartition("_")[2] not in text
+    assert sum('"message":"request"' in line for line in logs) >= len(good) + len(bad)
+    seen += [*logs, *capfd.readouterr()]
+    assert_nothing_shows(seen)
+    assert secret.rpartition("_")[2] not in "".join(seen)
 
 
 def test_features_leave_a_gallery_by_the_route_for_exports_alone(tmp_path: Path) -> None:
@@ -171,7 +143,7 @@ def test_features_leave_a_gallery_by_the_route_for_exports_alone(tmp_path: Path)
 
 
 def test_an_unforeseen_failure_says_nothing_either(
-    tmp_path: Path, logs: Lines, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, logs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError(f"marked {marked_features(1)}")
@@ -181,8 +153,7 @@ def test_an_unforeseen_failure_says_nothing_either(
     with running_gateway(development_settings(tmp_path)) as client:
         answer = client.post("/translate", json={"source_model": SOURCE.id, "features": marked_features().tolist()})
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
-    failures = [line for line in logs.written if "unforeseen failure" in line]
+    failures = [line for line in logs if "unforeseen failure" in line]
     assert len(failures) == 1
     assert "RuntimeError" in failures[0]
-    for text in (answer.text, *logs.written):
-        assert not any(mark in text.lower() for mark in MARKED), text
+    assert_nothing_shows([answer.text, *logs])
