@@ -15,6 +15,7 @@ from service.access import Access, KeysFileError
 from service.bounds import InFlight
 from service.engines.base import Engine
 from service.engines.echo import EchoEngine
+from service.engines.joined import JoinedEngine
 from service.engines.torchscript import TorchScriptEngine
 from service.engines.triton import TritonEngine
 from service.enrolment import Enrolment
@@ -37,9 +38,11 @@ from service.readiness import ReadinessCheck
 from service.routes.dependencies import Parts
 from service.routes.table import ROUTERS
 from service.settings import EngineKind, Settings, StoreKind
-from service.translation import Translation
+from service.translation import BATCH_ROWS_MAX, Translation
 
 logger = logging.getLogger(__name__)
+
+TRITON_CALLS_AT_ONCE = 2  # of a translator: one is computed while the next is on its way
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -156,12 +159,15 @@ def _backfill(parts: Parts, translation: Translation, woken: asyncio.Event, shad
 
 async def _open_engine(settings: Settings) -> Engine:
     if settings.engine is EngineKind.TRITON:
-        return await TritonEngine.open(settings.triton_url, settings.model_repository)
+        triton = await TritonEngine.open(settings.triton_url, settings.model_repository)
+        return JoinedEngine(triton, rows_max=BATCH_ROWS_MAX, calls_at_once=TRITON_CALLS_AT_ONCE)
     if settings.engine is EngineKind.ECHO:
         return EchoEngine()
-    return await TorchScriptEngine.open(
-        settings.model_repository, threads=settings.torchscript_threads, queue_max=settings.torchscript_queue_max
+    threads = settings.torchscript_threads
+    torchscript = await TorchScriptEngine.open(
+        settings.model_repository, threads=threads, queue_max=settings.torchscript_queue_max
     )
+    return JoinedEngine(torchscript, rows_max=BATCH_ROWS_MAX, calls_at_once=threads)
 
 
 async def _open_galleries(settings: Settings) -> GalleryStore:

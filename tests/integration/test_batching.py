@@ -15,7 +15,7 @@ REQUESTS = 256
 CONCURRENCY = 32
 
 
-def test_triton_forms_batches_of_concurrent_requests(
+def test_concurrent_requests_share_calls_and_executions(
     translators: Path, triton_server: TritonServer, tmp_path: Path
 ) -> None:
     features = random_features(REQUESTS, seed=3)
@@ -34,14 +34,13 @@ def test_triton_forms_batches_of_concurrent_requests(
         before = counts(triton_server)
         with ThreadPoolExecutor(CONCURRENCY) as threads:
             translated = list(threads.map(translate, range(REQUESTS)))
-        requests, executions = counts(triton_server) - before
+        calls, executions = counts(triton_server) - before
     np.testing.assert_allclose(np.array(translated), expected, rtol=0, atol=1e-4)  # each caller got its own row
-    assert requests >= REQUESTS
-    # By how much depends on how fast the gateway sends, which a busy machine decides.
-    assert executions < requests
+    # By how much depends on how fast requests come, which a busy machine decides.
+    assert executions <= calls < REQUESTS
 
 
 def counts(server: TritonServer) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Requests answered and executions run so far: [2]."""
+    """Calls answered and executions run so far: [2]."""
     names = ("nv_inference_request_success", "nv_inference_exec_count")
     return np.array([server.metric(name, model=MODEL) for name in names])
