@@ -144,3 +144,8 @@ def test_two_files_for_one_method_are_refused(tmp_path: Path) -> None:
         file.write_text('method = "fc"\n')
     with pytest.raises(ConfigError, match=f"{files[1]}: is for the same method as {files[0]}"):
         load_configs(["fc"], files, seed=0)
+
+
+@pytest.mark.parametrize("method", [Method.R3AN, Method.R3AN_LINEAR])
+def test_r3an_is_shown_150_000_real_faces(method: Method) -> None:
+    assert load_config(method).presented_faces >= 150_000
