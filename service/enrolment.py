@@ -14,9 +14,12 @@ from service.duplicates import ALLOWED, Duplicate, DuplicatePolicy, OnDuplicate,
 from service.entry import Brought, Entry, asking_store, unit_length
 from service.errors import (
     CopiesChangedError,
+    DeadlineExceededError,
     DuplicateFaceError,
+    EngineError,
     GallerySpaceMismatchError,
     NoRouteError,
+    OverloadedError,
     UnknownModelError,
 )
 from service.galleries.base import GalleryStore
@@ -27,6 +30,16 @@ from service.thresholds import least_similarity
 from service.translation import Translation
 
 COPIES_RETRIES_MAX: Final = 3
+OTHER_COPY_TIME_SHARE: Final = 0.5  # of what is left to the request: an engine that hangs leaves the rest to the store
+# A copy that does not serve can do without a face for now: whoever fills it translates the face as any it lacks.
+LEFT_TO_FILL: Final = (
+    NoRouteError,
+    UnknownModelError,
+    GallerySpaceMismatchError,
+    EngineError,
+    OverloadedError,
+    DeadlineExceededError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +127,14 @@ class Enrolment:
         )
 
     async def _bring(self, original: Rendition, space: FeatureSpace, deadline: Deadline) -> Brought | None:
-        """Into a copy that does not serve; None where the original itself is in its space, or no route leads there."""
+        """Into a copy that does not serve; None where the original is in its space, or cannot be brought there now."""
         source = original.space
         try:
             if source.id == space.id or self._entry.source_space(source.id, space) != source:
                 return None
-            return await self._entry.bring(source.id, space, original.features, deadline)
-        except (NoRouteError, UnknownModelError, GallerySpaceMismatchError):
+            until = Deadline(time.monotonic() + OTHER_COPY_TIME_SHARE * deadline.remaining_ms() / 1000)
+            return await self._entry.bring(source.id, space, original.features, until)
+        except LEFT_TO_FILL:
             return None
 
     async def _duplicates(

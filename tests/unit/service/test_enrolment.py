@@ -6,11 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contract.manifest import TranslatorManifest
 from contract.spaces import FeatureSpace
 from contract.vectors import Features, l2_normalize
 from service.duplicates import CANDIDATES_MIN, Duplicate, DuplicatePolicy, OnDuplicate
 from service.enrolment import COPIES_RETRIES_MAX
-from service.errors import CopiesChangedError, DuplicateFaceError, NoRouteError, UncalibratedError
+from service.errors import (
+    CopiesChangedError,
+    DuplicateFaceError,
+    EngineFailedError,
+    EngineOverloadedError,
+    EngineTimeoutError,
+    EngineUnavailableError,
+    GatewayError,
+    NoRouteError,
+    OverloadedError,
+    UncalibratedError,
+)
 from service.galleries.values import Face, GalleryInfo, HeldRendition, Rendition
 from service.thresholds import Threshold
 from tests.repository import SOURCE, TARGET
@@ -74,6 +86,64 @@ async def test_a_face_is_native_in_the_copy_of_its_own_space(world: World) -> No
     record = await world.galleries.get("staff", "f")
     assert held(SOURCE) in record.held
     assert len(record.held) == 2
+
+
+class Failing:
+    """An engine's `translate` that fails, and remembers how long it was given."""
+
+    def __init__(self, error: GatewayError) -> None:
+        self.error = error
+        self.timeouts_ms: list[int] = []
+
+    async def __call__(self, manifest: TranslatorManifest, features: Features, timeout_ms: int) -> Features:
+        self.timeouts_ms.append(timeout_ms)
+        raise self.error
+
+
+FAILURES = [EngineUnavailableError, EngineOverloadedError, EngineTimeoutError, EngineFailedError, OverloadedError]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("is_cut_over", [False, True])
+async def test_a_native_face_needs_no_engine_and_is_left_for_the_migration_to_fill(
+    world: World, monkeypatch: pytest.MonkeyPatch, failure: type[GatewayError], *, is_cut_over: bool
+) -> None:
+    await world.gallery(space=NEXT if is_cut_over else SOURCE)
+    await world.galleries.add_copy("staff", SOURCE if is_cut_over else NEXT)
+    await world.galleries.serve("staff", SOURCE)
+    raw = features(2, SOURCE.dim)
+    await world.enrol(SOURCE, [Face("before", "s"), Face("replaced", "s")], raw)
+    monkeypatch.setattr(world.engine, "translate", Failing(failure("as scripted")))
+    await world.enrol(SOURCE, [Face("new", "s"), Face("replaced", "s")], raw)
+    assert [copy.faces for copy in (await world.galleries.info("staff")).copies] == [3, 1]
+    claim = await world.galleries.claim("staff", NEXT, 10, 60_000)
+    assert claim is not None
+    assert [original.face.face_id for original in claim.originals] == ["new", "replaced"]
+
+
+async def test_an_engine_that_fails_the_copy_that_serves_is_the_clients_to_know(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.gallery()
+    await world.galleries.add_copy("staff", SOURCE)
+    monkeypatch.setattr(world.engine, "translate", Failing(EngineUnavailableError("as scripted")))
+    with pytest.raises(EngineUnavailableError):
+        await world.enrol(SOURCE, [Face("f", "s")], features(1, SOURCE.dim))
+    assert (await world.galleries.info("staff")).faces == 0
+
+
+async def test_an_engine_that_hangs_leaves_the_store_half_of_the_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.gallery(space=SOURCE)
+    await world.galleries.add_copy("staff", NEXT)
+    hanging, deadline = Failing(EngineTimeoutError("as scripted")), soon()
+    monkeypatch.setattr(world.engine, "translate", hanging)
+    before_ms = deadline.remaining_ms()
+    gallery, raw = await world.galleries.info("staff"), features(1, SOURCE.dim)
+    await world.enrolment.enrol(SOURCE.id, gallery, [Face("f", "s")], raw, deadline)
+    [timeout_ms] = hanging.timeouts_ms
+    assert timeout_ms <= before_ms / 2
 
 
 async def test_an_enrolment_that_meets_a_cut_over_goes_into_the_copy_that_serves_now(world: World) -> None:
