@@ -27,11 +27,13 @@ from service.identification import Identification
 from service.live_catalog import LiveCatalog
 from service.metrics import Metrics, create_metrics
 from service.migration.backfill import Backfill, BackfillBounds
+from service.migration.gateways import Gateways
 from service.migration.jobs import Migrations
-from service.migration.pace import LiveTraffic, Pace
+from service.migration.pace import Pace
 from service.migration.plan import SAMPLE_FACES_MAX, Planner
 from service.migration.routeless import Routeless
 from service.migration.shadow import PROBES_MAX, Shadow
+from service.migration.traffic import LiveTraffic
 from service.observation import Observation
 from service.problems import Problem, add_problem_handlers
 from service.readiness import ReadinessCheck
@@ -121,9 +123,11 @@ async def _open_parts(settings: Settings, metrics: Metrics, access: Access) -> A
         )
         # Apart, so that a revoked key does not wait for an engine that hangs.
         looks = (partial(_look_at_repository, parts), partial(_look_at_keys, parts))
-        backfill = _backfill(parts, migrating, woken, shadow)
+        gateways = Gateways(galleries, parts.traffic)
+        backfill = _backfill(parts, migrating, gateways, woken, shadow)
         for work in (
             *(_keep_looking(look, settings.reload_interval_s) for look in looks),
+            gateways.run(),
             backfill.run(),
             shadow.run(),
         ):
@@ -135,7 +139,9 @@ def _migration_rows_max(settings: Settings) -> int:
     return settings.migration_batches_at_once * settings.migration_batch_faces + SAMPLE_FACES_MAX + PROBES_MAX
 
 
-def _backfill(parts: Parts, translation: Translation, woken: asyncio.Event, shadow: Shadow) -> Backfill:
+def _backfill(
+    parts: Parts, translation: Translation, gateways: Gateways, woken: asyncio.Event, shadow: Shadow
+) -> Backfill:
     settings = parts.settings
     bounds = BackfillBounds(
         batch_faces=settings.migration_batch_faces,
@@ -143,7 +149,7 @@ def _backfill(parts: Parts, translation: Translation, woken: asyncio.Event, shad
         lease_ms=settings.migration_lease_ms,
         poll_s=settings.migration_poll_s,
     )
-    routeless, pace = Routeless(parts.catalog), Pace(parts.traffic, settings.migration_share)
+    routeless, pace = Routeless(parts.catalog), Pace(gateways, settings.migration_share)
     return Backfill(
         parts.migrations,
         parts.galleries,

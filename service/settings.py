@@ -99,7 +99,10 @@ class Settings(BaseSettings):
         30_000, ge=5_000, le=3_600_000, description="Time after which another process may take over a claim."
     )
     migration_share: float = Field(
-        0.5, ge=0.05, le=1, description="Share of the time a migration may work while requests are being served."
+        0.5,
+        ge=0.05,
+        le=1,
+        description="Share of the time that all gateways together may work on migrations while any serves requests.",
     )
     migration_poll_s: float = Field(
         2.0, ge=0.05, le=3600, description="How often a gateway process looks for migrations to work on."

@@ -153,6 +153,7 @@ class Backfill:
         todo, hopeless = self._routeless.sort(lacking)
         for work in hopeless:
             await self._fail(work, NO_ROUTE)
+        self._pace.looked(has_work=bool(todo))
         return todo
 
     def _show(self, missing: Mapping[str, int]) -> None:

@@ -2,71 +2,56 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
-LIVE_S: Final = 1.0  # traffic is live this long after its last request
+from service.migration.gateways import Gateways
+from service.migration.traffic import Clock
+
 # A live request waits behind at most one claim in engine and store, so claims are small while there are any; those that
 # were begun before are finished as they are.
 LIVE_FACES_MAX: Final = 64
 BACK_OFF_FIRST_S: Final = 0.2
 BACK_OFF_MAX_S: Final = 10.0
 
-Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class LiveTraffic:
-    """Whether requests of clients are being served, or were a moment ago."""
-
-    def __init__(self, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
-        self._under_way = 0
-        self._last_s = float("-inf")
-
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        """One request, for the length of the block."""
-        self._under_way += 1
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            self._last_s = self._clock()
-
-    @property
-    def live(self) -> bool:
-        """Whether there is any."""
-        return self._under_way > 0 or self._clock() - self._last_s < LIVE_S
-
-
 class Pace:
-    """Turns of work. While traffic is live there is one at a time, followed by a rest that keeps it to its share."""
+    """Turns of work. While traffic is live, wherever, there is one at a time here, and a rest keeps it to its share.
+
+    The share is of all gateways that fill together: each takes an equal part of it.
+    """
 
     def __init__(
-        self, traffic: LiveTraffic, share: float, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep
+        self, gateways: Gateways, share: float, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep
     ) -> None:
-        self._traffic = traffic
+        self._gateways = gateways
         self._share = share
         self._clock = clock
         self._sleep = sleep
         self._alone = asyncio.Lock()
 
+    def looked(self, *, has_work: bool) -> None:
+        """The worker has looked for work."""
+        self._gateways.fill(has_work)
+
     def faces(self, batch_faces: int) -> int:
         """How many faces to claim at once now."""
-        return min(batch_faces, LIVE_FACES_MAX) if self._traffic.live else batch_faces
+        return min(batch_faces, LIVE_FACES_MAX) if self._gateways.live else batch_faces
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """One piece of work."""
-        if not self._traffic.live:
+        if not self._gateways.live:
             yield
             return
         async with self._alone:
             started = self._clock()
             yield
-            await self._sleep((self._clock() - started) * (1 - self._share) / self._share)
+            share = self._share / self._gateways.filling
+            await self._sleep((self._clock() - started) * (1 - share) / share)
 
 
 class BackOff:

@@ -17,7 +17,7 @@ from service.identification import Identification
 from service.live_catalog import LiveCatalog
 from service.metrics import Metrics
 from service.migration.jobs import Migrations
-from service.migration.pace import LiveTraffic
+from service.migration.traffic import LiveTraffic
 from service.readiness import ReadinessCheck
 from service.settings import Settings
 from service.timings import Timings

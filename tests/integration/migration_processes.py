@@ -17,11 +17,13 @@ from service.galleries.values import Face, Rendition
 from service.live_catalog import LiveCatalog
 from service.metrics import create_metrics
 from service.migration.backfill import Backfill, BackfillBounds
+from service.migration.gateways import Gateways
 from service.migration.jobs import Migrations
-from service.migration.pace import LiveTraffic, Pace
+from service.migration.pace import Pace, Sleep
 from service.migration.plan import Planner
 from service.migration.record import Migration, State
 from service.migration.routeless import PATIENCE_S, Routeless
+from service.migration.traffic import Clock, LiveTraffic
 from service.translation import Translation
 from tests.engines import ScriptedEngine
 from tests.integration.gallery_stores import unit_features
@@ -44,6 +46,9 @@ class Process:
     patience_s: float = PATIENCE_S
     engine: ScriptedEngine = field(default_factory=ScriptedEngine)
     looked: list[list[Migration]] = field(default_factory=list)
+    share: float = 1.0
+    clock: Clock = time.monotonic
+    sleep: Sleep = asyncio.sleep
 
     def __post_init__(self) -> None:
         self.metrics = create_metrics()
@@ -51,6 +56,8 @@ class Process:
         rows = InFlight(10_000, "features", self.metrics.migration_rows_in_flight)
         translation = Translation(self.catalog, self.engine, rows, self.metrics)
         woken = asyncio.Event()
+        self.traffic = LiveTraffic(self.clock)
+        self.gateways = Gateways(self.store, self.traffic, self.clock)
         planner = Planner(self.store, self.catalog, translation)
         self.migrations = Migrations(self.store, self.catalog, planner, woken.set)
         self.backfill = Backfill(
@@ -58,7 +65,7 @@ class Process:
             self.store,
             translation,
             Routeless(self.catalog, self.patience_s),
-            Pace(LiveTraffic(), 1.0),
+            Pace(self.gateways, self.share, self.clock, self.sleep),
             self.metrics,
             self.bounds,
             woken,

@@ -13,8 +13,11 @@ from contract.vectors import Features, l2_normalize
 from deploy.gateway import GatewayServer
 from deploy.process import wait_until
 from deploy.redis.start import RedisServer
+from service.galleries.redis_records import NOTES_KEY
+from service.migration.gateways import FILLS, KEY
 from service.settings import StoreKind
 from tests.gateway import development_settings, running_gateway
+from tests.integration.gallery_stores import administer
 from tests.integration.migrations import (
     DEADLINE_S,
     FIRST,
@@ -66,7 +69,9 @@ def counted(client: httpx.Client, outcome: str) -> float:
     return next((float(line.removeprefix(name)) for line in lines), 0.0)
 
 
-def test_two_processes_share_a_job_and_one_finishes_what_the_other_left(gateways: list[GatewayServer]) -> None:
+def test_two_processes_share_a_job_and_one_finishes_what_the_other_left(
+    gateways: list[GatewayServer], redis_server: RedisServer
+) -> None:
     with ExitStack() as stack:
         one, other = (stack.enter_context(httpx.Client(base_url=g.url, timeout=DEADLINE_S)) for g in gateways)
         undisturbed, disturbed = (f"{name}-{uuid4().hex[:12]}" for name in ("undisturbed", "disturbed"))
@@ -76,6 +81,7 @@ def test_two_processes_share_a_job_and_one_finishes_what_the_other_left(gateways
         assert counted(one, "filled") + counted(other, "filled") == FACES
         assert counted(one, "left") + counted(other, "left") == 0
         assert min(counted(one, "filled"), counted(other, "filled")) > 0, "one of them did nothing"
+        assert FILLS in str(administer(redis_server, "HGET", NOTES_KEY, KEY)), "they told one another nothing"
         act(other, migration, "cutover")
         assert look(one, migration)["state"] == "serving"
         assert_serves(one, undisturbed, SECOND, echoed(faces))

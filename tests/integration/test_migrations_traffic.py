@@ -15,10 +15,10 @@ from service.galleries.local import LocalGalleries
 from service.galleries.values import Face, Found, Match, Rendition
 from service.live_catalog import LiveCatalog
 from service.metrics import create_metrics
-from service.migration.pace import LIVE_S
 from service.migration.record import State
 from service.migration.record_keeping import counts_key
 from service.migration.shadow import PROBES_MAX, QUEUE_MAX, Shadow
+from service.migration.traffic import LIVE_S
 from service.routes.dependencies import Parts
 from service.translation import Translation
 from tests.engines import ScriptedEngine
