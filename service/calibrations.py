@@ -26,9 +26,10 @@ def strictest_of(calibrations: Iterable[Calibration | None]) -> Calibration | No
 
 
 def native_calibration(catalog: Catalog, copy: Copy) -> Calibration | None:
-    """Of native probes and native faces, as any translator into the space measured it."""
-    into_space = (m for m in catalog.translators.values() if m.target == copy.space)
-    return next((m.target_calibration for m in into_space if m.target_calibration is not None), None)
+    """Of native probes and native faces: the strictest of what the translators into the space measured."""
+    # Each measured it on its own people, and nobody knows which of them are like those of the gallery.
+    into_space = [m.target_calibration for m in catalog.translators.values() if m.target == copy.space]
+    return strictest([calibration for calibration in into_space if calibration is not None])
 
 
 def translated_calibration(

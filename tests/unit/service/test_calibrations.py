@@ -1,6 +1,10 @@
 """Which calibration holds between probes and the faces of a copy."""
 
+import numpy as np
+import pytest
+
 from contract.manifest import TranslatorManifest
+from contract.spaces import FeatureSpace
 from service.calibrations import NATIVE, makers_of, native_calibration, strictest_of, translated_calibration
 from service.catalog import Catalog
 from service.galleries.values import Copy
@@ -34,6 +38,21 @@ def test_native_probes_and_faces_are_as_any_translator_into_the_space_measured()
     catalog = Catalog.of([silent, measured, make_manifest(SOURCE, NEXT, target_calibration=calibration(0.1))])
     assert native_calibration(catalog, Copy(TARGET, 1)) == calibration(0.9)
     assert native_calibration(catalog, Copy(LONELY, 1)) is None
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_what_translators_measured_of_one_space_the_strictest_holds(order: int) -> None:
+    measured = [(0.4, 0.1), (0.7, 0.3), (0.6, 0.5)][::order]  # the similarities at rates of 1e-3 and 1e-1
+    catalog = Catalog.of(
+        make_manifest(FeatureSpace(id=f"source-{number}", dim=4), target_calibration=calibration(at_3, at_1))
+        for number, (at_3, at_1) in enumerate(measured)
+    )
+    holds = native_calibration(catalog, Copy(TARGET, 1))
+    assert holds is not None
+    assert [point.similarity for point in holds.points] == [0.5, 0.7]
+    for similarity in np.linspace(-1, 1, 201):
+        of_each = [calibration(at_3, at_1).fmr_at(similarity) for at_3, at_1 in measured]
+        assert holds.fmr_at(similarity) >= max(of_each) * (1 - 1e-9)
 
 
 def test_what_one_version_made_says_nothing_of_what_another_does() -> None:

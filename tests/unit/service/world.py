@@ -28,10 +28,10 @@ NEXT = FeatureSpace(id="next-12", dim=12)  # where galleries of TARGET migrate t
 LONELY = FeatureSpace(id="lonely-16", dim=TARGET.dim)
 
 
-def calibration(similarity: float) -> Calibration:
-    """Rates of 1e-1 at similarity 0 and of 1e-3 at this one."""
+def calibration(similarity: float, at_1e_1: float = 0.0) -> Calibration:
+    """Rates of 1e-3 at this similarity and of 1e-1 at that one."""
     points = [
-        CalibrationPoint(fmr=1e-1, similarity=0.0, extrapolated=False),
+        CalibrationPoint(fmr=1e-1, similarity=at_1e_1, extrapolated=False),
         CalibrationPoint(fmr=1e-3, similarity=similarity, extrapolated=False),
     ]
     return Calibration(impostor_pairs=1000, points=tuple(points))
