@@ -30,8 +30,9 @@ from service.migration.backfill import Backfill, BackfillBounds
 from service.migration.gateways import Gateways
 from service.migration.jobs import Migrations
 from service.migration.pace import Pace
-from service.migration.plan import SAMPLE_FACES_MAX, Planner
+from service.migration.plan import Planner
 from service.migration.routeless import Routeless
+from service.migration.sampling import SAMPLE_FACES_MAX
 from service.migration.shadow import PROBES_MAX, Shadow
 from service.migration.traffic import LiveTraffic
 from service.observation import Observation

@@ -57,7 +57,7 @@ class Migrations:
         under_way = [migration for migration in await self._records.active() if migration.gallery == gallery]
         if any([not (await self._settle(migration)).is_finished for migration in under_way]):
             raise CopyExistsError("the gallery is migrating already")
-        return await self._planner.plan(gallery, target, deadline)
+        return await self._planner.plan(info, target, deadline)
 
     async def begin(self, gallery: str, target_model: str, deadline: Deadline) -> Migration:
         """Plan a migration, keep its record, then add the copy. Raises as `plan`, and GalleryLimitError."""

@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,25 +14,25 @@ from service.bounds import Deadline
 from service.catalog import Catalog
 from service.errors import NoRouteError
 from service.galleries.base import GalleryStore
-from service.galleries.values import Original
+from service.galleries.values import GalleryInfo, Original
 from service.live_catalog import LiveCatalog
 from service.migration.derivation import derive
 from service.migration.record import Expected, LowConfidence, OriginPlan, Plan
+from service.migration.sampling import sample
 from service.translation import Translation
 
-SAMPLE_FACES_MAX: Final = 512  # one claim: the first faces by face_id
 CONFIDENCE_LOW: Final = 0.05
 WILSON_Z: Final = 1.959964  # 95 %
 ORIGINS_NAMED_MAX: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
-    """What translating a few of the gallery's own originals showed."""
+class Measured:
+    """What translating a few of the gallery's own originals of one origin showed."""
 
     translated: int
     elapsed_s: float
-    confidences: Mapping[str, Sequence[float]]  # by origin
+    confidences: Sequence[float]
 
 
 class Planner:
@@ -44,45 +43,47 @@ class Planner:
         self._catalog = catalog
         self._translation = translation
 
-    async def plan(self, gallery: str, target: FeatureSpace, deadline: Deadline) -> Plan:
+    async def plan(self, gallery: GalleryInfo, target: FeatureSpace, deadline: Deadline) -> Plan:
         """Plan to bring a gallery into another space.
 
         Raises:
             NoRouteError: faces were enrolled in a space that no translator joins with the target.
-            UnknownGalleryError, GalleryUnavailableError; see also `derive`.
+            UnknownGalleryError, GalleryUnavailableError; see also `sample` and `derive`.
         """
-        origins = await self._store.origins(gallery)
+        origins = await self._store.origins(gallery.name)
         manifests = routes(self._catalog.current, origins, target)
-        sample = await self._sample(gallery, target, deadline)
+        measured = {
+            origin: await self._measure(faces, target, deadline)
+            for origin, faces in (await sample(self._store, gallery, target)).items()
+        }
         to_translate = sum(faces for origin, faces in origins.items() if origin != target.id)
-        rate = sample.translated / sample.elapsed_s if sample.translated else None
+        faces_per_second = rate(origins, measured)
         total = sum(origins.values())
         return Plan(
             origins=tuple(
-                _origin_plan(origin, faces, manifests.get(origin), sample.confidences.get(origin, ()))
+                _origin_plan(origin, faces, manifests.get(origin), measured.get(origin))
                 for origin, faces in sorted(origins.items())
             ),
             faces_to_translate=to_translate,
             faces_native=total - to_translate,
             bytes_needed=total * (target.dim * FLOAT32_BYTES + self._store.copy_overhead_bytes),
-            sampled=sample.translated,
-            faces_per_second=rate,
-            seconds=None if rate is None else to_translate / rate,
+            sampled=sum(one.translated for one in measured.values()),
+            faces_per_second=faces_per_second,
+            seconds=None if faces_per_second is None else to_translate / faces_per_second,
         )
 
-    async def _sample(self, gallery: str, target: FeatureSpace, deadline: Deadline) -> _Sample:
-        originals = await self._store.originals(gallery, None, SAMPLE_FACES_MAX)
-        foreign: list[Original] = [original for original in originals if original.space != target]
-        if not foreign:
-            return _Sample(0, 0.0, {})
+    async def _measure(self, faces: Sequence[Original], target: FeatureSpace, deadline: Deadline) -> Measured:
         started = time.monotonic()
-        derived = await derive(self._translation, foreign, target, deadline)
+        derived = await derive(self._translation, faces, target, deadline)
         elapsed_s = max(time.monotonic() - started, 1e-9)
-        confidences: dict[str, list[float]] = defaultdict(list)
-        for original, confidence in zip(foreign, derived.confidences, strict=True):
-            if confidence is not None:
-                confidences[original.space.id].append(confidence)
-        return _Sample(len(foreign), elapsed_s, confidences)
+        return Measured(len(faces), elapsed_s, [score for score in derived.confidences if score is not None])
+
+
+def rate(origins: Mapping[str, int], measured: Mapping[str, Measured]) -> float | None:
+    """Faces a second where each origin has its share of the gallery, for their translators may differ in speed."""
+    faces = {origin: origins.get(origin, one.translated) for origin, one in measured.items()}
+    seconds = sum(faces[origin] * one.elapsed_s / one.translated for origin, one in measured.items())
+    return sum(faces.values()) / seconds if seconds else None
 
 
 def routes(catalog: Catalog, origins: Mapping[str, int], target: FeatureSpace) -> dict[str, TranslatorManifest]:
@@ -108,9 +109,7 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
-def _origin_plan(
-    origin: str, faces: int, manifest: TranslatorManifest | None, confidences: Sequence[float]
-) -> OriginPlan:
+def _origin_plan(origin: str, faces: int, manifest: TranslatorManifest | None, measured: Measured | None) -> OriginPlan:
     if manifest is None:
         return OriginPlan(model=origin, faces=faces)
     return OriginPlan(
@@ -119,7 +118,7 @@ def _origin_plan(
         translator=manifest.name,
         method=manifest.method,
         expected=expected_of(manifest),
-        low_confidence=_low_confidence(confidences),
+        low_confidence=None if measured is None else _low_confidence(measured.confidences),
     )
 
 
@@ -148,8 +147,7 @@ def _similarity_at_fmr(calibration: Calibration | None) -> dict[str, float] | No
     return {level: calibration.similarity_at(float(level)) for level in FMR_LEVELS if float(level) >= strictest}
 
 
-def _low_confidence(confidences: Iterable[float]) -> LowConfidence | None:
-    scores = list(confidences)
+def _low_confidence(scores: Sequence[float]) -> LowConfidence | None:
     if not scores:
         return None
     hits = sum(score < CONFIDENCE_LOW for score in scores)

@@ -76,7 +76,7 @@ class Plan(_Facts):
     faces_native: int
     bytes_needed: int
     sampled: int  # faces translated to measure, at most 512
-    faces_per_second: float | None  # None: no face had to be translated
+    faces_per_second: float | None  # None: no face that has to be translated was met
     seconds: float | None  # of the engine alone, at that rate
 
 

@@ -1,16 +1,40 @@
 """Routes of a plan, what it expects, and the interval around the share of faces with low confidence."""
 
+import time
+from collections.abc import AsyncIterator
 from math import sqrt
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from contract.confidence import ConfidenceModel
 from contract.manifest import Identification, Interval, Quality
+from contract.spaces import FeatureSpace
+from contract.vectors import encode_float32, l2_normalize
+from service.bounds import Deadline, InFlight
 from service.catalog import Catalog
 from service.errors import NoRouteError
-from service.migration.plan import WILSON_Z, expected_of, routes, wilson
-from tests.manifests import make_manifest
+from service.galleries.local import LocalGalleries
+from service.galleries.values import Face, Rendition
+from service.live_catalog import LiveCatalog
+from service.metrics import create_metrics
+from service.migration.plan import WILSON_Z, Measured, Planner, expected_of, rate, routes, wilson
+from service.migration.record import Plan
+from service.translation import Translation
+from tests.engines import ScriptedEngine
+from tests.manifests import make_manifest, publish
 from tests.unit.service.migration.migrations import NEW, OLD, THIRD
-from tests.unit.service.world import calibration
+from tests.unit.service.world import CONFIDENCE, calibration, features
+
+TRUST = ConfidenceModel.model_validate(
+    CONFIDENCE.model_dump()
+    | {
+        "dim": OLD.dim,
+        "mean": encode_float32(np.zeros((1, OLD.dim), np.float32)),
+        "components": encode_float32(np.eye(1, OLD.dim, dtype=np.float32)),
+    }
+)
 
 
 def test_every_origin_needs_a_route_but_natives_need_none() -> None:
@@ -25,6 +49,57 @@ def test_a_message_names_no_more_than_a_few_spaces() -> None:
     with pytest.raises(NoRouteError) as refusal:
         routes(Catalog.of([make_manifest(OLD, NEW)]), {f"space-{i}": 1 for i in range(100)}, NEW)
     assert len(refusal.value.detail) < 500
+
+
+async def enrol(store: LocalGalleries, space: FeatureSpace, prefix: str, count: int) -> None:
+    """Enrol faces natively of a space, translated where that is not the gallery's."""
+    faces = [Face(f"{prefix}{row:04d}", "s") for row in range(count)]
+    original = Rendition(space, l2_normalize(features(count, space.dim)))
+    translated = [] if space == OLD else [Rendition(OLD, l2_normalize(features(count, OLD.dim)), "x@1")]
+    await store.upsert("staff", faces, original, translated)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[LocalGalleries]:
+    """A gallery of OLD without faces."""
+    store = LocalGalleries.open(tmp_path / "galleries", faces_max=2000, galleries_max=1)
+    await store.create("staff", OLD)
+    yield store
+    await store.close()
+
+
+async def planned(store: LocalGalleries, repository: Path) -> Plan:
+    """The plan to move the gallery to NEW."""
+    metrics, engine = create_metrics(), ScriptedEngine()
+    publish(repository, make_manifest(OLD, NEW, confidence=TRUST))
+    publish(repository, make_manifest(THIRD, NEW))
+    catalog = LiveCatalog(repository, engine, metrics, retire_after_s=0)
+    await catalog.reload()
+    rows = InFlight(10_000, "features", metrics.migration_rows_in_flight)
+    planner = Planner(store, catalog, Translation(catalog, engine, rows, metrics))
+    return await planner.plan(await store.info("staff"), NEW, Deadline(time.monotonic() + 60))
+
+
+@pytest.mark.anyio
+async def test_a_plan_tells_time_and_confidence_of_every_origin_though_natives_come_first(
+    store: LocalGalleries, tmp_path: Path
+) -> None:
+    for prefix, space, count in (("a", NEW, 600), ("b", OLD, 30), ("c", THIRD, 5)):
+        await enrol(store, space, prefix, count)
+    plan = await planned(store, tmp_path / "repository")
+    assert (plan.faces_native, plan.faces_to_translate, plan.sampled) == (600, 35, 35)
+    assert plan.faces_per_second is not None
+    assert plan.seconds == pytest.approx(35 / plan.faces_per_second)
+    of_old = next(origin for origin in plan.origins if origin.model == OLD.id)
+    assert of_old.low_confidence is not None
+    assert of_old.low_confidence.sampled == 30
+
+
+def test_the_rate_is_of_the_gallery_and_not_of_the_sample() -> None:
+    measured = {"fast": Measured(10, 0.1, []), "slow": Measured(10, 10.0, [])}
+    assert rate({"fast": 900, "slow": 100, NEW.id: 5}, measured) == pytest.approx(1000 / (900 * 0.01 + 100 * 1.0))
+    assert rate({"fast": 900, "rare": 1}, {"fast": measured["fast"]}) == pytest.approx(100)
+    assert rate({NEW.id: 5}, {}) is None
 
 
 def judged(rank_1: float) -> Identification:
