@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contract.manifest import TranslatorManifest
+from contract.spaces import FeatureSpace
 from contract.vectors import Features
+from service.catalog import Catalog
 from service.errors import (
     CopyIncompleteError,
     EngineFailedError,
@@ -15,7 +18,7 @@ from service.errors import (
     EngineUnavailableError,
     MigrationStateError,
 )
-from service.galleries.values import Rendition
+from service.galleries.values import Face, Rendition
 from service.migration.backfill import CLAIM_FAILURES_MAX, BackfillBounds
 from service.migration.record import State
 from tests.integration.gallery_stores import unit_features
@@ -23,6 +26,7 @@ from tests.integration.migration_processes import (
     BOUNDS,
     FACES,
     GALLERY,
+    Process,
     World,
     make_world,
     migrated_undisturbed,
@@ -30,6 +34,7 @@ from tests.integration.migration_processes import (
     run,
     until,
 )
+from tests.manifests import make_manifest
 from tests.unit.service.migration.migrations import NEW, OLD
 
 
@@ -112,6 +117,62 @@ def test_a_claim_that_fails_again_and_again_fails_the_job_until_it_is_resumed(
             assert await rows_of(one.store) == undisturbed
 
     run(scenario)
+
+
+WIDER = [
+    (FeatureSpace(id=OLD.id, dim=OLD.dim + 1), NEW, "invalid-feature"),
+    (OLD, FeatureSpace(id=NEW.id, dim=NEW.dim + 1), "space-mismatch"),
+]
+
+
+@pytest.mark.parametrize(("source", "target", "reason"), WIDER)
+def test_a_catalogue_of_other_dimensions_fails_the_job_at_once_until_it_is_resumed(
+    world: World, undisturbed: dict[str, list[float]], source: FeatureSpace, target: FeatureSpace, reason: str
+) -> None:
+    async def scenario() -> None:
+        # What failed is leased until its lease ends, so that is short.
+        async with world.processes(bounds=replace(BOUNDS, lease_ms=1_000)) as (one,):
+            begun, right = await one.begin(), one.catalog.current
+            planned = len(one.engine.batches)
+            await serve_instead(one, make_manifest(source, target, version=2))
+            async with one.working():
+                failed = await one.wait_for(begun.id, State.FAILED)
+                assert failed.reason == reason
+                assert 0 < one.counted("failed") <= FACES
+                assert one.counted("filled") == 0
+                assert len(one.engine.batches) - planned <= BOUNDS.batches_at_once  # no waiting mends it: one try each
+            one.catalog.current = right
+            await one.migrations.resume(begun.id)
+            async with one.working():
+                await one.wait_for(begun.id, State.READY)
+            assert await rows_of(one.store) == undisturbed
+
+    run(scenario)
+
+
+def test_after_the_cut_over_nothing_fails_for_faces_that_the_old_copy_cannot_take(world: World) -> None:
+    async def scenario() -> None:
+        async with world.processes() as (one,), one.working():
+            begun = await one.begin()
+            await one.wait_for(begun.id, State.READY)
+            await one.migrations.cut_over(begun.id)
+            await serve_instead(one, make_manifest(FeatureSpace(id=NEW.id, dim=NEW.dim + 1), OLD))
+            await one.store.upsert(GALLERY, [Face("new", "s")], Rendition(NEW, unit_features(1, NEW.dim)))
+
+            async def has_given_up() -> bool:
+                return one.counted("failed") > 0
+
+            await until(has_given_up)
+            serving = await one.migrations.get(begun.id)
+            assert (serving.state, serving.reason) == (State.SERVING, None)
+
+    run(scenario)
+
+
+async def serve_instead(process: Process, manifest: TranslatorManifest) -> None:
+    """Let this be all that the process has in its catalogue."""
+    await process.engine.load(manifest)
+    process.catalog.current = Catalog.of([manifest])
 
 
 def test_one_failure_of_an_engine_does_not_fail_the_job(world: World) -> None:
