@@ -16,14 +16,14 @@ def section(material: Material) -> Section:
     title = "Knowing when not to answer"
     text = (
         "Rank-1 of the probes that are kept when those with the lowest confidence are sent away. A line that rises to "
-        "the left says that confidence knows which answers are wrong."
+        "the left says that confidence knows which answers are wrong. The band is the promoted method's 95 % interval."
     )
     summary = material.run.summary
     if not summary.abstention and not summary.auroc:
         absent = "This bake-off's summary holds no abstention curves; run it again to have them."
         return Section("abstention", title, text, absent=absent, command="r3an bakeoff")
     curves = summary.abstention
-    pictures = (Picture("abstention", _alt(curves), png(draw(curves))),) if curves else ()
+    pictures = (Picture("abstention", _alt(curves), png(draw(curves, summary.winner))),) if curves else ()
     tables = (auroc_table(summary.auroc),) if summary.auroc else ()
     return Section("abstention", title, text, pictures=pictures, tables=tables)
 
@@ -48,14 +48,14 @@ def _auroc_cell(value: Interval | float) -> Cell:
     return rate_cell(value) if isinstance(value, Interval) else Cell(f"{value:.4f}")
 
 
-def draw(curves: Mapping[str, Abstention]) -> Figure:
-    """One line for each method."""
+def draw(curves: Mapping[str, Abstention], promoted: str) -> Figure:
+    """One line for each method, and a band for the promoted one: bands of all would hide each other."""
     figure = new_figure(3.2)
     axes = figure.add_subplot(xlabel="share of probes kept", ylabel="rank-1 of those kept")
     for name, curve in curves.items():
         style = line_style(name)
         axes.plot(curve.kept, curve.rank_1, label=name, **style)
-        if curve.low and curve.high:
+        if name == promoted and curve.low and curve.high:
             axes.fill_between(curve.kept, curve.low, curve.high, color=style["color"], alpha=0.1, linewidth=0)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     outside_legend(figure, axes)
