@@ -1,10 +1,12 @@
 """Which columns of a Parquet file hold what: the form of an export, or that of training data."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 
 from service.bulk.errors import JobError, data_error
@@ -78,6 +80,11 @@ def face_columns(file: Path, schema: pa.Schema, space: str, given: ColumnNames) 
         if column is not None and not fits(schema.field(column).type):
             raise data_error(file, f"is {schema.field(column).type}, not {kind}", column=column)
     return columns
+
+
+def fingerprint_of_columns(columns: Sequence[FaceColumns]) -> str:
+    """One sha256 over the columns of all files, in order."""
+    return hashlib.sha256(orjson.dumps(columns)).hexdigest()
 
 
 def check_space(file: Path, column: str, space: str, known: set[str]) -> None:

@@ -89,7 +89,7 @@ class GalleryRecord:
             Copy(copy.space, copy.faces, copy.approximation, copy.translators, f"{self.incarnation}:{copy.number}")
             for copy in self.copies
         )
-        return GalleryInfo(self.name, self.copies[0].space, self.faces, self.subjects, copies)
+        return GalleryInfo(self.name, self.copies[0].space, self.faces, self.subjects, copies, self.incarnation)
 
     def copy_in(self, space: FeatureSpace) -> HeldCopy | None:
         """The copy in this space."""

@@ -116,13 +116,17 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class GalleryInfo:
-    """A gallery: how much it holds, and its one or two copies; `space` is the one that serves searches."""
+    """A gallery: how much it holds, and its one or two copies; `space` is the one that serves searches.
+
+    `incarnation` is another one for every gallery that is ever created, of the same name or in another store.
+    """
 
     name: str
     space: FeatureSpace
     faces: int
     subjects: int
     copies: tuple[Copy, ...]  # the serving one first
+    incarnation: str = field(default="", compare=False)
 
 
 class Ranking(StrEnum):

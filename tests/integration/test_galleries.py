@@ -32,6 +32,7 @@ def test_a_gallery_is_created_once_listed_and_deleted(client: httpx.Client) -> N
         summary |= {"copies": [copy]}
         again = client.put(f"/galleries/{gallery}", json={"model": TARGET.id})
         described = summary | {"origins": {}, "approximation": None}
+        described["incarnation"] = summary["incarnation"] = again.json()["incarnation"]
         assert (again.status_code, again.json()) == (200, described)
         assert client.get(f"/galleries/{gallery}").json() == described
         assert summary in client.get("/galleries").json()["galleries"]
