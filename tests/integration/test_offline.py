@@ -180,6 +180,19 @@ def test_a_changed_input_is_refused_on_resume(galleries: Path, translators: Path
     assert contents(tmp_path / "out") == before
 
 
+def test_another_feature_column_is_refused_on_resume(translators: Path, tmp_path: Path) -> None:
+    other = feature_array(features_of_rows(ROWS, seed=1))
+    source = write(tmp_path / "in.parquet", face_table(ROWS).append_column("other", other))
+    work = command(source, tmp_path / "out", translators, "--target-column", "moved")
+    assert run("", *work).exit_code == 0
+    (tmp_path / "out" / "in-00001.parquet").unlink()
+    before = contents(tmp_path / "out")
+    assert "was made of another input_column" in refused(*work, "--feature-column", "other")
+    assert contents(tmp_path / "out") == before
+    assert run("", *work, "--feature-column", "feature").exit_code == 0  # the one it was begun with
+    np.testing.assert_allclose(translated(tmp_path / "out", "moved")[1], eager(features_of_rows(ROWS)), atol=1e-6)
+
+
 def test_another_translator_is_refused_on_resume(galleries: Path, tmp_path: Path) -> None:
     write_translator(tmp_path / "repository")
     work = command(galleries, tmp_path / "out", tmp_path / "repository")
