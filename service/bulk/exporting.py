@@ -15,7 +15,7 @@ from contract.manifest import sha256_of
 from contract.spaces import Name
 from contract.vectors import FLOAT32_BYTES, Features, unpack_float32
 from service.bulk.client import Gateway, check_same_gallery
-from service.bulk.column_names import ENROLLED_AT, FACE_ID, FEATURE, METADATA, SUBJECT, TAGS
+from service.bulk.column_names import ENROLLED_AT, FACE_ID, FEATURE, METADATA, SUBJECT, SUBJECT_METADATA, TAGS
 from service.bulk.defaults import OnRows, tell_nobody
 from service.bulk.errors import GatewayUnreachableError, JobError, StoppedError
 from service.bulk.export_folder import (
@@ -208,6 +208,7 @@ def _table(faces: Faces, space: str) -> pa.Table:
         TAGS: pa.array([face["tags"] for face in faces], pa.list_(pa.string())),
         ENROLLED_AT: pa.array([datetime.fromisoformat(face["enrolled_at"]) for face in faces], INSTANT),
         METADATA: pa.array([orjson.dumps(face["metadata"]).decode() for face in faces], pa.string()),
+        SUBJECT_METADATA: pa.array([orjson.dumps(face["subject_metadata"]).decode() for face in faces], pa.string()),
         FEATURE: feature_array(features),
     }
     return pa.table(columns, metadata={SPACE_KEY: space.encode()})

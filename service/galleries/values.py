@@ -21,7 +21,8 @@ class Face:
     """One enrolled face of a subject, without its features.
 
     `tags` are sorted and each stands once; `enrolled_at_ms` counts from 1970 in UTC; `metadata` is what the caller
-    keeps with the face, as JSON text.
+    keeps with the face, as JSON text. `subject_metadata` is what is to be kept with its subject from then on, None to
+    leave that as it is; of what a store tells, originals alone have it, where there is some.
     """
 
     face_id: str
@@ -29,6 +30,7 @@ class Face:
     tags: tuple[str, ...] = ()
     enrolled_at_ms: int = 0
     metadata: str = NO_METADATA
+    subject_metadata: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,7 @@ def test_originals_leave_page_by_page_as_they_were_enrolled(client: httpx.Client
         np.testing.assert_allclose(sent, feature, atol=5e-4)  # Redis keeps float16
     told = client.get(f"/galleries/{gallery}/faces/face-004").json()
     assert all(found[4][field] == told[field] for field in ("subject", "tags", "enrolled_at", "metadata", "origin"))
+    assert found[4]["subject_metadata"] == {}
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=many", "after=.secret", "after="])

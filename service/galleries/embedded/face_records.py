@@ -14,7 +14,8 @@ from service.galleries.values import Face, FaceRecord, HeldRendition, Original, 
 COMPACT_JSON = json.JSONEncoder(separators=(",", ":"))
 
 SELECT_ORIGINALS = (
-    "SELECT f.face_id, s.subject, f.tags, f.enrolled_at_ms, f.metadata, f.origin, f.revision, x.feature"
+    "SELECT f.face_id, s.subject, f.tags, f.enrolled_at_ms, f.metadata, nullif(s.metadata, '{}'), f.origin, f.revision,"
+    " x.feature"
     " FROM faces AS f JOIN subjects AS s ON s.number = f.subject"
     " JOIN features AS x ON x.face = f.number AND x.space = f.origin"
 )
@@ -98,6 +99,14 @@ def enrol(connection: sqlite3.Connection, gallery: int, enrolment: Enrolment) ->
             [
                 (n, gallery, f.face_id, s, tags_text(f), f.enrolled_at_ms, f.metadata, origin, revision)
                 for f, n, s in zip(enrolment.faces, enrolment.numbers, enrolment.subject_numbers, strict=True)
+            ],
+        )
+        connection.executemany(
+            "UPDATE subjects SET metadata = ? WHERE number = ?",
+            [
+                (face.subject_metadata, number)
+                for face, number in zip(enrolment.faces, enrolment.subject_numbers, strict=True)
+                if face.subject_metadata is not None
             ],
         )
         if origin not in [space for _, space, _ in held]:
@@ -201,8 +210,8 @@ def read_originals(connection: sqlite3.Connection, gallery: int, after: str | No
 def originals_of(connection: sqlite3.Connection, rows: sqlite3.Cursor) -> Iterator[Original]:
     """What SELECT_ORIGINALS found."""
     spaces = spaces_by_key(connection)
-    for face_id, subject, tags, enrolled_at_ms, metadata, origin, revision, feature in rows:
-        face = Face(face_id, subject, tuple(json.loads(tags)), enrolled_at_ms, metadata)
+    for face_id, subject, tags, enrolled_at_ms, metadata, subject_metadata, origin, revision, feature in rows:
+        face = Face(face_id, subject, tuple(json.loads(tags)), enrolled_at_ms, metadata, subject_metadata)
         space = spaces[origin]
         yield Original(face, space, unpack_float32(feature, space.dim)[0], revision)
 
