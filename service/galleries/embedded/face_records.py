@@ -5,13 +5,13 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from contract.vectors import FLOAT32_BYTES, Features, pack_float32, unpack_float32
 from service.errors import UnknownFaceError, UnknownSubjectError
 from service.galleries.embedded.database import key_of_space, spaces_by_key
 from service.galleries.refusals import NO_FACE, NO_SUBJECT
 from service.galleries.values import Face, FaceRecord, HeldRendition, Original, Rendition, SubjectRecord
-
-COMPACT_JSON = json.JSONEncoder(separators=(",", ":"))
 
 SELECT_ORIGINALS = (
     "SELECT f.face_id, s.subject, f.tags, f.enrolled_at_ms, f.metadata, nullif(s.metadata, '{}'), f.origin, f.revision,"
@@ -60,7 +60,7 @@ class Enrolment:
 
 def tags_text(face: Face) -> str:
     """The tags of a face as they are kept."""
-    return COMPACT_JSON.encode(face.tags)
+    return orjson.dumps(face.tags).decode()
 
 
 def known_faces(connection: sqlite3.Connection, gallery: int, face_ids: Sequence[str]) -> dict[str, Replaced]:
