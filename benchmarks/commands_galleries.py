@@ -32,7 +32,10 @@ def gallery(
     dim: Annotated[int, typer.Option(min=1, max=DIMENSION_MAX, help="Of the features.")] = DIM,
     stores: Stores = "local,redis",
 ) -> None:
-    """Fill both stores at growing sizes; time import, search, batches and restart, weigh memory, check recall."""
+    """Fill both stores at growing sizes; time writes, search, batches and restart, weigh memory, check recall.
+
+    Then time the command that imports a gallery.
+    """
     command = f"python -m benchmarks gallery --sizes {sizes} --dim {dim} --stores {stores}"
     with view_progress(as_json=False) as view:
         numbers = [int(size) for size in names_in(sizes)]

@@ -1,4 +1,7 @@
-"""What a city's gallery costs in each store: import, memory, search beside what memory allows, recall, restart."""
+"""What a city's gallery costs in each store: writes, memory, search beside what memory allows, recall, restart.
+
+And what the command that imports a gallery makes of the writes, over HTTP, at one size.
+"""
 
 import statistics
 import tempfile
@@ -12,6 +15,8 @@ import numpy as np
 import redis
 
 from benchmarks.gallery_faces import BATCH_FACES, compare_all, probes_of
+from benchmarks.gallery_import import FACES as IMPORT_FACES
+from benchmarks.gallery_import import import_rate
 from benchmarks.gallery_process import BATCH_PROBES, Place, Round, RunningStore, start_store
 from benchmarks.results import Claim, Figure, Result, claim, machine, spread_of, today
 from deploy.process import READY_TIMEOUT_S
@@ -28,7 +33,8 @@ RESTART_TIMEOUT_S = 5 * READY_TIMEOUT_S
 STREAM_RATIO_MAX = 1.5
 BATCH_RATIO_MIN = 3.0
 RECALL_MIN = 1.0
-IMPORT_PER_S_MIN = 10_000.0
+WRITTEN_PER_S_MIN = 10_000.0
+IMPORT_PER_S_MIN = 10_000.0  # of the command
 FACE_BYTES_MAX = {StoreKind.LOCAL: 1200.0, StoreKind.REDIS: 2000.0}
 
 
@@ -38,7 +44,7 @@ class Measured:
 
     store: StoreKind
     faces: int
-    import_per_s: Figure
+    written_per_s: Figure
     face_bytes: float
     restarted_face_bytes: float | None  # of a store in process: as it is after a restart
     search_ms: Figure  # median
@@ -58,7 +64,7 @@ class Measured:
 def gallery_result(
     command: str, sizes: Sequence[int], dim: int, stores: Sequence[StoreKind], view: View
 ) -> tuple[Result, list[Measured]]:
-    """Measure each store at each size; claims are about the greatest.
+    """Measure each store at each size, and the import into it at one; claims are about the greatest.
 
     Raises:
         ValueError: a size is no multiple of 1,000, or out of bounds.
@@ -73,6 +79,13 @@ def gallery_result(
         figures |= _figures(one)
         if one.faces == max(sizes):
             claims += _claims(one)
+    imported = min(max(sizes), IMPORT_FACES)
+    for store in stores:
+        what = f"{store}, {imported:,} faces: import, faces/s"
+        view.stage(f"{store}, {imported:,} faces: importing over HTTP")
+        rate = import_rate(store, imported, dim, view.counter(f"{store}: imports"))
+        figures[what] = rate
+        claims.append(claim(what, rate.value, ">=", IMPORT_PER_S_MIN))
     seconds = round(time.monotonic() - started_at, 1)
     result = Result(
         name="gallery",
@@ -91,11 +104,11 @@ def measure(kind: StoreKind, faces: int, dim: int, view: View) -> Measured:
     name = f"{kind}, {faces:,} faces"
     with _place(kind, dim) as (place, server):
         with start_store(place) as store:
-            view.stage(f"{name}: importing")
+            view.stage(f"{name}: writing")
             store.open()
             store.create()
             before = _held_bytes(store, server)
-            import_per_s = _import(store, faces, view.counter(f"{name}: batches imported"))
+            written_per_s = _write(store, faces, view.counter(f"{name}: batches written"))
             store.wait_for(faces)
             face_bytes = (_held_bytes(store, server) - before) / faces
             view.stage(f"{name}: searching")
@@ -112,7 +125,7 @@ def measure(kind: StoreKind, faces: int, dim: int, view: View) -> Measured:
     return Measured(
         store=kind,
         faces=faces,
-        import_per_s=import_per_s,
+        written_per_s=written_per_s,
         face_bytes=face_bytes,
         restarted_face_bytes=None if restarted_bytes is None else restarted_bytes / faces,
         search_ms=spread_of(medians_ms),
@@ -145,7 +158,7 @@ def _held_bytes(store: RunningStore, server: RedisServer | None) -> int:
         return int(client.info("memory")["used_memory"])
 
 
-def _import(store: RunningStore, faces: int, on_round: Callable[[int, int], None]) -> Figure:
+def _write(store: RunningStore, faces: int, on_round: Callable[[int, int], None]) -> Figure:
     parts = np.array_split(np.arange(faces // BATCH_FACES), min(ROUNDS, faces // BATCH_FACES))
     per_s: list[float] = []
     for part in parts:
@@ -196,7 +209,7 @@ def _tail(rounds_ms: list[list[float]]) -> Figure:
 def _figures(one: Measured) -> dict[str, float | Figure]:
     bytes_of = "resident bytes a face" if one.store is StoreKind.LOCAL else "Redis's used_memory a face"
     figures: dict[str, float | Figure] = {
-        f"{one.label}: import, faces/s": one.import_per_s,
+        f"{one.label}: written to the store, faces/s": one.written_per_s,
         f"{one.label}: {bytes_of}": one.face_bytes,
         f"{one.label}: search of one probe, p50 ms": one.search_ms,
         f"{one.label}: search of one probe, p99 ms": one.search_p99_ms,
@@ -219,5 +232,5 @@ def _claims(one: Measured) -> list[Claim]:
         claim(batch, one.batch_over_single.value, ">=", BATCH_RATIO_MIN),
         claim(f"{one.label}: recall@1 against float64", one.recall, ">=", RECALL_MIN),
         claim(f"{one.label}: bytes in memory a face", face_bytes, "<=", FACE_BYTES_MAX[one.store]),
-        claim(f"{one.label}: import, faces/s", one.import_per_s.value, ">=", IMPORT_PER_S_MIN),
+        claim(f"{one.label}: written to the store, faces/s", one.written_per_s.value, ">=", WRITTEN_PER_S_MIN),
     ]

@@ -11,7 +11,7 @@ from training.report.style import PALETTE, new_figure, outside_legend, png, styl
 PANELS: tuple[tuple[str, Callable[[Measured], float]], ...] = (
     ("search of one probe, p50 (ms)", lambda one: one.search_ms.value),
     ("memory (MB)", lambda one: one.face_bytes * one.faces / 1e6),
-    ("import (s)", lambda one: one.faces / one.import_per_s.value),
+    ("written to the store (s)", lambda one: one.faces / one.written_per_s.value),
     ("restart to ready (s)", lambda one: one.restart_s),
 )
 HEIGHT = 5.4  # inches

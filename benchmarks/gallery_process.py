@@ -74,7 +74,7 @@ class RunningStore:
         self._tell(_create)
 
     def enrol(self, first: int, batches: int) -> float:
-        """Import batches of 1,000 faces; returns the seconds spent in the store."""
+        """Write batches of 1,000 faces; returns the seconds spent in the store."""
         return self._tell(_enrol, first, batches)
 
     def wait_for(self, faces: int) -> float:

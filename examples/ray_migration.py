@@ -1,6 +1,6 @@
 """A gallery on many machines: the function that `r3an-gateway translate-parquet` runs, under Ray Data.
 
-    pip install 'r3an[bulk,torchscript]' 'ray[data]'
+    pip install 'r3an[bulk,torchscript,ray]'
     python -m examples.ray_migration IN OUT --source S --target T --model-repository DIR
 
 IN, OUT and the repository are folders that every node reaches under the same path. Ray retries a part whose node is
@@ -52,7 +52,7 @@ def main(
     actors: Annotated[int, typer.Option(min=0, help="Translators at once; 0: one for each CPU but one.")] = 0,
 ) -> None:
     """Translate a folder of Parquet files on all nodes of a Ray cluster, or on this machine."""
-    import ray  # noqa: PLC0415 - no dependency of ours; without it the function can still be compared with the command
+    import ray  # noqa: PLC0415 - an extra; without it the function can still be compared with the command
 
     version_folder, _ = find_version(model_repository.resolve(), source, target)  # verified before any actor starts
     ray.init()

@@ -1,26 +1,19 @@
 """`r3an-gateway`: serve, manage API keys, move whole galleries, print the OpenAPI document."""
 
-import math
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
-import uvicorn
 from pydantic import ValidationError
 
 from contract.spaces import NAME_PATTERN
 from service.access import KeyRecord, KeysFile, KeysFileError, Scope, create_key, read_keys, write_keys
-from service.app import create_app
 from service.commands.gallery import gallery_cli
 from service.commands.migration import migration_cli
 from service.commands.offline import translate_parquet
 from service.commands.terminal import refuse
-from service.http_protocol import HEAD_BYTES_MAX, ConnectionBounds, bounded_protocol
-from service.logs import configure_logs
 from service.settings import Environment, Settings
-
-LATE_MESSAGE_S = 1.0  # between the answer to a body that is late and the end of its connection
 
 KeysPath = Annotated[Path, typer.Option("--file", help="The API keys file.", envvar="R3AN_API_KEYS_FILE")]
 KeyId = Annotated[str, typer.Option("--id", help="Name of the key, such as the client that holds it.")]
@@ -38,45 +31,24 @@ cli.command("translate-parquet")(translate_parquet)
 @cli.command()
 def serve() -> None:
     """Serve until SIGTERM or SIGINT; accepted requests finish."""
+    from service.commands.serving import gateway_server  # noqa: PLC0415 - half a second that no client needs
+
     try:
-        settings = Settings()
-        app = create_app(settings)
+        server = gateway_server(Settings())
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = f"R3AN_{str(first['loc'][0]).upper()}: " if first["loc"] else ""
         refuse(name + first["msg"].removeprefix("Value error, "))
     except KeysFileError as error:
         refuse(str(error))
-    configure_logs(settings.log_level)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            loop="uvloop",
-            http=bounded_protocol(_connection_bounds(settings)),
-            ws="none",
-            log_config=None,
-            access_log=False,  # it would write query strings and paths; the gateway logs routes itself
-            server_header=False,
-            timeout_graceful_shutdown=math.ceil(settings.timeout_ms / 1000) + 1,
-        )
-    )
     server.run()  # exits with 3 when the port or the repository cannot be used
-
-
-def _connection_bounds(settings: Settings) -> ConnectionBounds:
-    return ConnectionBounds(
-        connections_max=settings.connections_max,
-        # Chunks may be framed by as many bytes as they hold.
-        message_bytes_max=2 * settings.body_bytes_max + HEAD_BYTES_MAX,
-        message_timeout_s=settings.timeout_ms / 1000 + LATE_MESSAGE_S,
-    )
 
 
 @cli.command()
 def openapi() -> None:
     """Print the OpenAPI document of this version."""
+    from service.app import create_app  # noqa: PLC0415 - as above
+
     schema = create_app(Settings(environment=Environment.DEVELOPMENT, api_keys_file=None)).openapi()
     typer.echo(orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode())
 

@@ -34,6 +34,7 @@ def face_table(rows: int, dim: int = SOURCE.dim, seed: int = 0, first: int = 0) 
             "tags": pa.array([["door-1"] if n % 3 else [] for n in numbers], pa.list_(pa.string())),
             "enrolled_at": pa.array([INSTANT_MS + n for n in numbers], pa.timestamp("ms", "UTC")),
             "metadata": [f'{{"number":{n}}}' if n % 2 else "{}" for n in numbers],
+            "subject_metadata": [f'{{"case":{n // 2}}}' if n // 2 % 2 else "{}" for n in numbers],
             "feature": feature_array(features_of_rows(rows, dim, seed)),
         }
     )

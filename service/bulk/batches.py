@@ -85,8 +85,9 @@ def _optional(rows: Rows, columns: FaceColumns) -> dict[str, list[Any]]:
         values["tags"] = [tags or None for tags in rows.batch.column(columns.tags).to_pylist()]
     if columns.enrolled_at is not None:
         values["enrolled_at"] = _instants(rows.batch.column(columns.enrolled_at))
-    if columns.metadata is not None:
-        values["metadata"] = [_metadata(text) for text in rows.batch.column(columns.metadata).to_pylist()]
+    for key, column in (("metadata", columns.metadata), ("subject_metadata", columns.subject_metadata)):
+        if column is not None:
+            values[key] = [_metadata(text) for text in rows.batch.column(column).to_pylist()]
     return values
 
 

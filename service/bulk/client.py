@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import orjson
 
-from service.bulk.errors import BulkError, GatewayProblemError, GatewayUnreachableError, StoppedError
+from service.bulk.errors import BulkError, GatewayProblemError, GatewayUnreachableError, JobError, StoppedError
 
 JSON = "application/json"
 BUSY = (429, 503)  # the gateway says when to come again
@@ -89,6 +89,12 @@ class Gateway:
             self._pause(pause_s)
             if self.stopped.is_set():
                 raise StoppedError
+
+
+def check_same_gallery(gateway: Gateway, gallery: str, incarnation: str) -> None:
+    """Refuse to call a job done whose gallery is not the one that it began with. Raises JobError, as `get`."""
+    if gateway.get("galleries", gallery, patient=True)["incarnation"] != incarnation:
+        raise JobError(f"{gallery}: was deleted and made anew meanwhile; begin anew")
 
 
 def _retry_after_s(response: httpx.Response) -> float:

@@ -1,10 +1,12 @@
 """Which columns of a Parquet file hold what: the form of an export, or that of training data."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 
 from service.bulk.errors import JobError, data_error
@@ -15,7 +17,7 @@ FACE_ID, IMAGE_ID = "face_id", "image_id"
 SUBJECT, IDENTITY = "subject", "identity"
 FEATURE = "feature"
 DERIVED_FROM, TRANSLATOR, CONFIDENCE = "derived_from", "translator", "confidence"  # of a translation
-TAGS, ENROLLED_AT, METADATA = "tags", "enrolled_at", "metadata"
+TAGS, ENROLLED_AT, METADATA, SUBJECT_METADATA = "tags", "enrolled_at", "metadata", "subject_metadata"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,13 @@ class FaceColumns:
     tags: str | None
     enrolled_at: str | None
     metadata: str | None
+    subject_metadata: str | None
 
     @property
     def all(self) -> list[str]:
         """Every column there is."""
-        optional = [name for name in (self.tags, self.enrolled_at, self.metadata) if name is not None]
-        return [self.face_id, self.subject, self.feature, *optional]
+        optional = (self.tags, self.enrolled_at, self.metadata, self.subject_metadata)
+        return [self.face_id, self.subject, self.feature, *(name for name in optional if name is not None)]
 
 
 def feature_column(schema: pa.Schema, space: str, given: str | None) -> str:
@@ -62,6 +65,7 @@ def face_columns(file: Path, schema: pa.Schema, space: str, given: ColumnNames) 
         tags=TAGS if TAGS in schema.names else None,
         enrolled_at=ENROLLED_AT if ENROLLED_AT in schema.names else None,
         metadata=METADATA if METADATA in schema.names else None,
+        subject_metadata=SUBJECT_METADATA if SUBJECT_METADATA in schema.names else None,
     )
     if DERIVED_FROM in schema.names:  # they would pass for natives, and be translated again one day
         raise data_error(file, "holds translations; import originals, the gateway translates", column=DERIVED_FROM)
@@ -73,11 +77,17 @@ def face_columns(file: Path, schema: pa.Schema, space: str, given: ColumnNames) 
         (columns.tags, _is_tags, "list<string>"),
         (columns.enrolled_at, pa.types.is_timestamp, "timestamp"),
         (columns.metadata, _is_text, "string"),
+        (columns.subject_metadata, _is_text, "string"),
     )
     for column, fits, kind in expected:
         if column is not None and not fits(schema.field(column).type):
             raise data_error(file, f"is {schema.field(column).type}, not {kind}", column=column)
     return columns
+
+
+def fingerprint_of_columns(columns: Sequence[FaceColumns]) -> str:
+    """One sha256 over the columns of all files, in order."""
+    return hashlib.sha256(orjson.dumps(columns)).hexdigest()
 
 
 def check_space(file: Path, column: str, space: str, known: set[str]) -> None:

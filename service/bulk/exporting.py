@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from contract.manifest import sha256_of
 from contract.spaces import Name
 from contract.vectors import FLOAT32_BYTES, Features, unpack_float32
-from service.bulk.client import Gateway
-from service.bulk.column_names import ENROLLED_AT, FACE_ID, FEATURE, METADATA, SUBJECT, TAGS
+from service.bulk.client import Gateway, check_same_gallery
+from service.bulk.column_names import ENROLLED_AT, FACE_ID, FEATURE, METADATA, SUBJECT, SUBJECT_METADATA, TAGS
 from service.bulk.defaults import OnRows, tell_nobody
 from service.bulk.errors import GatewayUnreachableError, JobError, StoppedError
 from service.bulk.export_folder import (
@@ -45,6 +45,7 @@ class State(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     gallery: Name
+    incarnation: str  # of the gallery: one that was made anew, or another gateway's, holds other faces
     after: str | None
     spaces: dict[Name, ExportedSpace]
 
@@ -69,17 +70,20 @@ def export_gallery(gateway: Gateway, target: Target, on_rows: OnRows = tell_nobo
     Faces enrolled, replaced or deleted meanwhile may be in it or not: the pages are read one after another.
 
     Raises:
-        JobError: the folder holds a finished export, one of another gallery, or other files.
+        JobError: the folder holds a finished export, one of another gallery, or other files; the gallery was deleted
+            and made anew meanwhile.
         GatewayProblemError, GatewayUnreachableError.
     """
-    total = int(gateway.get("galleries", target.gallery)["faces"])
+    gallery = gateway.get("galleries", target.gallery)
+    total, incarnation = int(gallery["faces"]), str(gallery["incarnation"])
     with held_folder(target.folder):
-        state = _begun(target)
+        state = _begun(target, incarnation)
         on_rows(state.faces, total)
         if (target.folder / EXPORT_FILE).exists():  # killed when only the state was to be removed
             (target.folder / STATE_FILE).unlink()
             return read_export(target.folder)
         state = _fetch(gateway, target, state, lambda faces: on_rows(faces, max(faces, total)))
+        check_same_gallery(gateway, target.gallery, incarnation)
         export = Export(
             gallery=target.gallery,
             spaces=dict(sorted(state.spaces.items())),
@@ -91,7 +95,7 @@ def export_gallery(gateway: Gateway, target: Target, on_rows: OnRows = tell_nobo
     return export
 
 
-def _begun(target: Target) -> State:
+def _begun(target: Target, incarnation: str) -> State:
     """Where the folder stands, with nothing in it that the state does not name. Raises JobError."""
     folder, file = target.folder, target.folder / STATE_FILE
     if (folder / EXPORT_FILE).exists() and (not file.exists() or read_export(folder).gallery != target.gallery):
@@ -99,7 +103,7 @@ def _begun(target: Target) -> State:
     if not file.exists():
         if {path.name for path in folder.iterdir()} - {STATE_FILE + PARTIAL}:
             raise JobError(f"{folder}: is not empty and holds no export that could go on")
-        state = State(gallery=target.gallery, after=None, spaces={})
+        state = State(gallery=target.gallery, incarnation=incarnation, after=None, spaces={})
         _save(folder, state)
         return state
     try:
@@ -108,6 +112,8 @@ def _begun(target: Target) -> State:
         raise JobError(f"{file}: is no state of an export; take another folder") from None
     if state.gallery != target.gallery:
         raise JobError(f"{folder}: holds part of an export of {state.gallery}; take another folder")
+    if state.incarnation != incarnation:
+        raise JobError(f"{folder}: holds an export of another gallery of this name; take another folder")
     kept = {folder / space / part.file for space, exported in state.spaces.items() for part in exported.parts}
     for stray in set(folder.glob("*/part-*")) - kept:  # written after the state, by an exporter that was killed
         stray.unlink()
@@ -125,7 +131,7 @@ def _fetch(gateway: Gateway, target: Target, state: State, on_faces: Callable[[i
             on_faces(state.faces + parts.faces)
             stopped = more and gateway.stopped.is_set()
             if not more or stopped or parts.faces >= target.part_faces:
-                state = State(gallery=target.gallery, after=after, spaces=parts.publish(state.spaces))
+                state = state.model_copy(update={"after": after, "spaces": parts.publish(state.spaces)})
                 _save(target.folder, state)
             if stopped:
                 raise StoppedError
@@ -202,6 +208,7 @@ def _table(faces: Faces, space: str) -> pa.Table:
         TAGS: pa.array([face["tags"] for face in faces], pa.list_(pa.string())),
         ENROLLED_AT: pa.array([datetime.fromisoformat(face["enrolled_at"]) for face in faces], INSTANT),
         METADATA: pa.array([orjson.dumps(face["metadata"]).decode() for face in faces], pa.string()),
+        SUBJECT_METADATA: pa.array([orjson.dumps(face["subject_metadata"]).decode() for face in faces], pa.string()),
         FEATURE: feature_array(features),
     }
     return pa.table(columns, metadata={SPACE_KEY: space.encode()})

@@ -24,12 +24,14 @@ CSV, PARQUET = ".csv", ".parquet"
 
 
 class State(BaseModel):
-    """How far an import of these very files into this gallery has come."""
+    """How far an import of these very files, by these columns, into this very gallery has come."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     gallery: str
+    incarnation: str  # of the gallery: one that was made anew, or another gateway's, holds none of the rows
     fingerprint: Sha256  # of the files, with their spaces
+    columns: Sha256  # of the names by which each file is read
     report: str  # name of the report; empty where there is none
     rows: int = Field(ge=0)  # acknowledged by the gateway, from the first on
     new: int = Field(ge=0)

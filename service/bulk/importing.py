@@ -2,14 +2,22 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service.bulk.batches import Batch, read_batches
-from service.bulk.client import Gateway
-from service.bulk.column_names import AS_THEY_ARE, ColumnNames, FaceColumns, check_space, face_columns
+from service.bulk.client import Gateway, check_same_gallery
+from service.bulk.column_names import (
+    AS_THEY_ARE,
+    ColumnNames,
+    FaceColumns,
+    check_space,
+    face_columns,
+    fingerprint_of_columns,
+)
 from service.bulk.defaults import BATCH_ROWS, IN_FLIGHT, REFUSED_MAX, OnRows, tell_nobody
 from service.bulk.enrolling import REFUSED, Fates, enrol
 from service.bulk.errors import JobError, StoppedError, data_error
@@ -62,11 +70,12 @@ def import_gallery(gateway: Gateway, job: Import, on_rows: OnRows = tell_nobody)
 
     Raises:
         DataError: a file, column or row that cannot be used; found before anything is sent.
-        JobError: the files are of another space, or not those that were begun with.
+        JobError: the files are of another space; files, columns or gallery are not those that were begun with.
         GatewayProblemError, GatewayUnreachableError: what was acknowledged stays, and the import can go on.
     """
-    files = _checked_files(gateway, job)
-    state = _begun(job, files)
+    gallery = gateway.get("galleries", job.gallery)
+    files = _checked_files(gateway, job, gallery)
+    state = _begun(job, files, gallery["incarnation"])
     counts = Counts(state.rows, state.new, Counter(state.refused))
     on_rows(counts.rows, files.rows)
     if not _is_reported(job, files, state):
@@ -95,6 +104,7 @@ def _enrol_rest(
             for batch in _batches(gateway, files, counts.rows):
                 window.send(batch)
         progress.save()
+        check_same_gallery(gateway, job.gallery, state.incarnation)
         report.publish()
 
 
@@ -180,10 +190,9 @@ class _Window:
         self._progress.acknowledge(batch, fates)
 
 
-def _checked_files(gateway: Gateway, job: Import) -> Files:
+def _checked_files(gateway: Gateway, job: Import, gallery: Mapping[str, Any]) -> Files:
     """Files, columns, spaces and the route into the gallery. Raises BulkError before anything is sent."""
-    gallery, catalog = gateway.get("galleries", job.gallery), gateway.get("models")
-    limits, serving = gateway.get("info")["limits"], str(gallery["model"])
+    limits, catalog, serving = gateway.get("info")["limits"], gateway.get("models"), str(gallery["model"])
     dims = {serving: int(gallery["dim"])} | {str(space["id"]): int(space["dim"]) for space in catalog["models"]}
     routes = {(route["source_model"], route["target_model"]) for route in catalog["routes"]}
     sources = find_sources(job.source, job.space)
@@ -207,11 +216,13 @@ def _checked_columns(source: Source, given: ColumnNames, dims: dict[str, int]) -
     return columns
 
 
-def _begun(job: Import, files: Files) -> State:
+def _begun(job: Import, files: Files, incarnation: str) -> State:
     """Where an import of these files stands. Raises JobError where the state is of another one."""
     this = State(
         gallery=job.gallery,
+        incarnation=incarnation,
         fingerprint=fingerprint(files.sources),
+        columns=fingerprint_of_columns(files.columns),
         report="" if job.report is None else job.report.name,
         rows=0,
         new=0,
@@ -223,8 +234,10 @@ def _begun(job: Import, files: Files) -> State:
         return this
     for what, now, before in (
         ("gallery", this.gallery, state.gallery),
+        ("gallery of this name", this.incarnation, state.incarnation),
         ("report", this.report, state.report),
         ("content", this.fingerprint, state.fingerprint),
+        ("choice of columns", this.columns, state.columns),
     ):
         if now != before:
             raise JobError(f"{job.state}: this import was begun with another {what}; remove it to begin anew")

@@ -98,7 +98,7 @@ def plan(job: Job, manifest: TranslatorManifest) -> list[Part]:
         for index, start in enumerate(range(0, max(rows, 1), job.part_rows)):
             stop = min(start + job.part_rows, rows)
             target = job.out / f"{NATIVE if native else ''}{source.file.stem}-{index:05d}.parquet"
-            metadata = _metadata(manifest, source, start, stop)
+            metadata = _metadata(manifest, source, feature, start, stop)
             parts.append(Part(source.file, start, stop, target, feature, into, native, metadata))
     return parts
 
@@ -153,8 +153,12 @@ def _column_names(job: Job, source: Source, schema: pa.Schema) -> tuple[str, str
     return feature, into
 
 
-def _metadata(manifest: TranslatorManifest, source: Source, start: int, stop: int) -> dict[bytes, bytes]:
-    read = {"r3an.input_sha256": source.sha256, "r3an.input_rows": f"{start}-{stop}"}
+def _metadata(manifest: TranslatorManifest, source: Source, feature: str, start: int, stop: int) -> dict[bytes, bytes]:
+    read = {
+        "r3an.input_column": feature,
+        "r3an.input_sha256": source.sha256,
+        "r3an.input_rows": f"{start}-{stop}",
+    }
     facts = {
         "r3an.derived_from": manifest.source.id,
         "r3an.translator": manifest.name,

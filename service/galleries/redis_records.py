@@ -89,7 +89,7 @@ class GalleryRecord:
             Copy(copy.space, copy.faces, copy.approximation, copy.translators, f"{self.incarnation}:{copy.number}")
             for copy in self.copies
         )
-        return GalleryInfo(self.name, self.copies[0].space, self.faces, self.subjects, copies)
+        return GalleryInfo(self.name, self.copies[0].space, self.faces, self.subjects, copies, self.incarnation)
 
     def copy_in(self, space: FeatureSpace) -> HeldCopy | None:
         """The copy in this space."""
@@ -154,7 +154,8 @@ def upsert_arguments(
     ]
     for face, *held in zip(faces, *columns, strict=True):
         metadata = "" if face.metadata == NO_METADATA else face.metadata
-        yield from (face.face_id, face.subject, TAG_SEPARATOR.join(face.tags), face.enrolled_at_ms, metadata, *held)
+        yield from (face.face_id, face.subject, TAG_SEPARATOR.join(face.tags), face.enrolled_at_ms)
+        yield from (metadata, face.subject_metadata or "", *held)
 
 
 def fill_arguments(claim: Claim, renditions: Sequence[Rendition]) -> Iterator[str | int | bytes]:
@@ -175,11 +176,16 @@ def confidences(rendition: Rendition) -> list[bytes]:
     return [CONFIDENCE.pack(confidence) for confidence in rendition.confidence]
 
 
-def read_face(face_id: str, fields: Texts) -> Face:
-    """A face from its FACE_FIELDS."""
+def read_face(face_id: str, fields: Texts, of_subject: bytes | None = None) -> Face:
+    """A face from its FACE_FIELDS, and what is kept with its subject."""
     subject, tags, enrolled_at_ms, metadata = (None if field is None else field.decode() for field in fields)
     return Face(
-        face_id, subject or "", split_tags(tags or ""), int(enrolled_at_ms or 0), metadata=metadata or NO_METADATA
+        face_id,
+        subject or "",
+        split_tags(tags or ""),
+        int(enrolled_at_ms or 0),
+        metadata or NO_METADATA,
+        None if of_subject is None or of_subject.decode() == NO_METADATA else of_subject.decode(),
     )
 
 
@@ -210,12 +216,12 @@ def read_originals(rows: Sequence[Sequence[bytes]]) -> list[Original]:
     """Originals as the script ORIGINALS answers."""
     return [
         Original(
-            read_face(face_id.decode(), fields),
+            read_face(face_id.decode(), fields, of_subject),
             _space(origin.decode(), len(feature) // HALF.itemsize),
             from_half([feature], len(feature) // HALF.itemsize)[0],
             int(revision),
         )
-        for face_id, *fields, origin, revision, feature in rows
+        for face_id, *fields, of_subject, origin, revision, feature in rows
     ]
 
 

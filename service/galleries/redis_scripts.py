@@ -82,8 +82,8 @@ end
 """
 
 # ARGV: 1 the most faces a gallery may hold, 2 the number of renditions, the original's first; for each: space, dim,
-# translator (empty for native features); then for each face: id, subject, tags, enrolled_at_ms, metadata (both texts
-# empty for none), and for each rendition: feature, confidence (empty where there is none).
+# translator (empty for native features); then for each face: id, subject, tags, enrolled_at_ms, metadata, metadata of
+# the subject (these texts empty for none), and for each rendition: feature, confidence (empty where there is none).
 # Returns a letter for each face, NEW or OLD, or nothing where they do not fit.
 UPSERT = f"""{OPENING}{HOLD}{_SUBJECTS}
 local renditions, given, first = {{}}, {{}}, 3
@@ -99,7 +99,7 @@ for i = 1, tonumber(ARGV[2]) do
   end
 end
 if not given[copies[1].space] then return redis.error_reply('COPIESCHANGED') end
-local width, rows, new, seen = 5 + 2 * #renditions, {{}}, 0, {{}}
+local width, rows, new, seen = 6 + 2 * #renditions, {{}}, 0, {{}}
 for i = first, #ARGV, width do
   local there = seen[ARGV[i]] or redis.call('EXISTS', face_key(ARGV[i])) == 1
   rows[#rows + 1], new, seen[ARGV[i]] = there and '{OLD}' or '{NEW}', there and new or new + 1, true
@@ -113,7 +113,7 @@ for i = first, #ARGV, width do
   if ARGV[i + 2] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'tags', ARGV[i + 2] end
   if ARGV[i + 4] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'metadata', ARGV[i + 4] end
   for n, rendition in ipairs(renditions) do
-    local feature, confidence = ARGV[i + 3 + 2 * n], ARGV[i + 4 + 2 * n]
+    local feature, confidence = ARGV[i + 4 + 2 * n], ARGV[i + 5 + 2 * n]
     if rendition.copy then hold(fields, rendition.space, feature, rendition.translator, confidence)
     else fields[#fields + 1], fields[#fields + 2] = 'original', feature end
   end
@@ -129,6 +129,7 @@ for i = first, #ARGV, width do
     if before then leave(before, face_id) end
     join(subject, face_id)
   end
+  if ARGV[i + 5] ~= '' then redis.call('HSET', described, subject, ARGV[i + 5]) end
   count('origin:' .. origin, 1)
   redis.call('HSET', face, unpack(fields))
 end
@@ -178,13 +179,14 @@ local function original(face_id)
   local fields = {'subject', 'tags', 'enrolled_at_ms', 'metadata', 'origin', 'revision', 'original'}
   local row = redis.call('HMGET', face, unpack(fields))
   row[7] = row[7] or redis.call('HGET', face, 'feature:' .. row[5])
+  table.insert(row, 5, redis.call('HGET', described, row[1]))
   table.insert(row, 1, face_id)
   return row
 end
 """
 
 # ARGV: 1 the face after which to begin (empty: at the first), 2 the most faces.
-# Returns for each: id, subject, tags, enrolled_at_ms, metadata, origin, revision, feature.
+# Returns for each: id, subject, tags, enrolled_at_ms, metadata, metadata of the subject, origin, revision, feature.
 ORIGINALS = f"""{OPENING}{ORIGINAL}
 local rows = {{}}
 local after = ARGV[1] == '' and '-' or '(' .. ARGV[1]

@@ -21,7 +21,8 @@ class Face:
     """One enrolled face of a subject, without its features.
 
     `tags` are sorted and each stands once; `enrolled_at_ms` counts from 1970 in UTC; `metadata` is what the caller
-    keeps with the face, as JSON text.
+    keeps with the face, as JSON text. `subject_metadata` is what is to be kept with its subject from then on, None to
+    leave that as it is; of what a store tells, originals alone have it, where there is some.
     """
 
     face_id: str
@@ -29,6 +30,7 @@ class Face:
     tags: tuple[str, ...] = ()
     enrolled_at_ms: int = 0
     metadata: str = NO_METADATA
+    subject_metadata: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,17 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class GalleryInfo:
-    """A gallery: how much it holds, and its one or two copies; `space` is the one that serves searches."""
+    """A gallery: how much it holds, and its one or two copies; `space` is the one that serves searches.
+
+    `incarnation` is another one for every gallery that is ever created, of the same name or in another store.
+    """
 
     name: str
     space: FeatureSpace
     faces: int
     subjects: int
     copies: tuple[Copy, ...]  # the serving one first
+    incarnation: str = field(default="", compare=False)
 
 
 class Ranking(StrEnum):

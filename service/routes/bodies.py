@@ -181,16 +181,16 @@ def _from_lists(rows: Sequence[Any], dim: int) -> Features:
 
 
 def _from_base64(rows: Sequence[Any], dim: int) -> Features:
-    features = np.empty((len(rows), dim), dtype=np.float32)
+    packed = bytearray()  # of all rows: an array for each would cost as much as its decoding
     for index, row in enumerate(rows):
         try:
-            packed = base64.b64decode(row, validate=True) if type(row) is str else None
+            decoded = base64.b64decode(row, validate=True) if type(row) is str else None
         except (binascii.Error, ValueError):
-            packed = None
-        if packed is None:
+            decoded = None
+        if decoded is None:
             raise MalformedBodyError(f"row {index}: not base64", row=index)
-        if len(packed) != dim * FLOAT32_BYTES:
-            reason = f"{len(packed)} bytes where {dim * FLOAT32_BYTES} ({dim} float32) are expected"
+        if len(decoded) != dim * FLOAT32_BYTES:
+            reason = f"{len(decoded)} bytes where {dim * FLOAT32_BYTES} ({dim} float32) are expected"
             raise VectorError(index, "wrong_dimension", reason)
-        features[index] = np.frombuffer(packed, dtype="<f4")
-    return features
+        packed += decoded
+    return unpack_float32(memoryview(packed), dim)

@@ -12,7 +12,7 @@ from contract.spaces import Name, RecordId
 from service.duplicates import DuplicatePolicy, OnDuplicate
 from service.enrolment import Enrolled
 from service.errors import MalformedBodyError, UnsupportedMediaTypeError
-from service.face_facts import FACE_METADATA_BYTES_MAX, now_ms
+from service.face_facts import FACE_METADATA_BYTES_MAX, SUBJECT_METADATA_BYTES_MAX, now_ms
 from service.galleries.values import NO_METADATA, Face, FaceRecord
 from service.routes.bodies import JSON, FeatureBody, media_type, read_json_body, to_features, validate
 from service.routes.dependencies import DeadlineDependency, PartsDependency, TimingsDependency
@@ -42,6 +42,10 @@ class FaceBody(BaseModel):
     enrolled_at: Instant = Field(None, description="When the face was enrolled; now, if not given.")
     metadata: Annotated[str, metadata_field(FACE_METADATA_BYTES_MAX), OBJECT_SCHEMA] = Field(
         default_factory=lambda: NO_METADATA, description="Kept with the face: 1,024 bytes as compact JSON."
+    )
+    subject_metadata: Annotated[str | None, metadata_field(SUBJECT_METADATA_BYTES_MAX), OBJECT_SCHEMA] = Field(
+        default_factory=lambda: None,
+        description="Kept with the subject in place of what was: 4,096 bytes as compact JSON. As it is, if not given.",
     )
 
 
@@ -208,7 +212,9 @@ def _faces(raw: Sequence[Any], rows: int) -> list[Face]:
         if body.face_id in faces:
             raise MalformedBodyError(f"row {row}: its face_id stands in the request before", row=row)
         enrolled_at_ms = arrived_at_ms if body.enrolled_at is None else body.enrolled_at
-        faces[body.face_id] = Face(body.face_id, body.subject, body.tags, enrolled_at_ms, body.metadata)
+        faces[body.face_id] = Face(
+            body.face_id, body.subject, body.tags, enrolled_at_ms, body.metadata, body.subject_metadata
+        )
     return list(faces.values())
 
 

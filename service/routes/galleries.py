@@ -36,11 +36,15 @@ class CopyAnswer(BaseModel):
 
 
 class GallerySummary(BaseModel):
-    """A gallery and how much it holds. `model` serves searches; so does the first of one or two `copies`."""
+    """A gallery and how much it holds. `model` serves searches; so does the first of one or two `copies`.
+
+    `incarnation` tells it from every other gallery ever created, one that was deleted and made anew too.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     gallery: Name
+    incarnation: str
     model: Name
     dim: int
     faces: int
@@ -132,6 +136,7 @@ def _summarise(info: GalleryInfo) -> GallerySummary:
     ]
     return GallerySummary(
         gallery=info.name,
+        incarnation=info.incarnation,
         model=info.space.id,
         dim=info.space.dim,
         faces=info.faces,

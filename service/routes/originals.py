@@ -11,18 +11,21 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.spaces import Name, RecordId
 from contract.vectors import encode_float32
-from service.galleries.values import Original
+from service.galleries.values import NO_METADATA, Original
 from service.routes.bodies import JSON
 from service.routes.dependencies import PartsDependency
 from service.routes.documentation import problems
 from service.routes.gallery_parts import ADMINISTERING, GalleryName, face_fields
 
 PAGE_FACES_MAX: Final = 1000
-PAGE_BYTES_MAX: Final = 4 * 1024**2  # of features; a page has one face at least
+PAGE_BYTES_MAX: Final = 4 * 1024**2  # of features and metadata; a page has one face at least
 
 
 class OriginalAnswer(BaseModel):
-    """A face with its own feature, unit length in the space `origin`, as base64 of little-endian float32."""
+    """A face with its own feature, unit length in the space `origin`, as base64 of little-endian float32.
+
+    `subject_metadata`, what is kept with its subject, stands with each face of it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,6 +34,7 @@ class OriginalAnswer(BaseModel):
     tags: list[Name]
     enrolled_at: datetime
     metadata: dict[str, Any]
+    subject_metadata: dict[str, Any]
     origin: Name
     feature: str
 
@@ -72,10 +76,15 @@ async def list_originals(
 
 
 def _fitting(originals: Sequence[Original]) -> int:
-    sizes = accumulate(original.feature.nbytes for original in originals)
+    sizes = accumulate(
+        original.feature.nbytes + len(original.face.metadata) + len(original.face.subject_metadata or "")
+        for original in originals
+    )
     return max(1, sum(size <= PAGE_BYTES_MAX for size in sizes))
 
 
 def _answer(original: Original) -> dict[str, object]:
-    feature = encode_float32(original.feature)
-    return {**face_fields(original.face), "origin": original.space.id, "feature": feature}
+    face = original.face
+    of_subject = orjson.Fragment(face.subject_metadata or NO_METADATA)
+    held = {"origin": original.space.id, "feature": encode_float32(original.feature)}
+    return {**face_fields(face), "subject_metadata": of_subject, **held}

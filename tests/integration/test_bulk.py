@@ -15,7 +15,7 @@ from service.bulk.parts import OWNER_ONLY
 from tests.integration.bulk import exported_faces, faces_of, refusal, run
 from tests.integration.galleries import created_gallery
 from tests.integration.stack import OTHER_SOURCE
-from tests.parquet import face_table, features_of_rows, replaced, training_table, write
+from tests.parquet import export_of, face_table, features_of_rows, replaced, training_table, write
 from tests.repository import SOURCE, TARGET
 
 STORED_TOLERANCE = 1e-3  # Redis keeps originals in half precision
@@ -48,6 +48,32 @@ def test_what_was_imported_is_exported_again(client: httpx.Client, url: str, tmp
         l2_normalize(features_of_rows(ROWS)),
         atol=STORED_TOLERANCE,
     )
+
+
+def test_what_is_kept_with_subjects_moves_with_a_gallery(client: httpx.Client, url: str, tmp_path: Path) -> None:
+    file, state = write(tmp_path / "in.parquet", face_table(ROWS)), ("--state", tmp_path / "s")
+    said = {"name": "X", "long": "x" * 4000}
+    with created_gallery(client, SOURCE) as first, created_gallery(client, SOURCE) as second:
+        assert run(url, "gallery", "import", first, file, "--source-model", SOURCE.id, *state).exit_code == 0
+        subjects = f"/galleries/{first}/subjects"
+        assert client.get(f"{subjects}/subject-00003").json()["metadata"] == {"case": 3}
+        client.put(f"{subjects}/subject-00000", json={"metadata": said}).raise_for_status()
+        assert run(url, "gallery", "export", first, tmp_path / "out").exit_code == 0
+        assert run(url, "gallery", "import", second, tmp_path / "out", *state).exit_code == 0
+        for number in range(ROWS // 2):
+            kept = client.get(f"/galleries/{second}/subjects/subject-{number:05d}").json()["metadata"]
+            assert kept == (said if number == 0 else {"case": number} if number % 2 else {})
+
+
+def test_an_export_without_what_is_kept_with_subjects_leaves_it_as_it_is(
+    client: httpx.Client, url: str, tmp_path: Path
+) -> None:
+    old = export_of(tmp_path / "old", {SOURCE.id: face_table(20).drop(["subject_metadata"])})
+    new = export_of(tmp_path / "new", {SOURCE.id: face_table(20)})
+    with created_gallery(client, SOURCE) as gallery:
+        for export in (old, new, old):
+            assert run(url, "gallery", "import", gallery, export, "--state", tmp_path / "s").exit_code == 0
+        assert client.get(f"/galleries/{gallery}/subjects/subject-00003").json()["metadata"] == {"case": 3}
 
 
 def test_a_gallery_of_two_origins_moves_whole(client: httpx.Client, url: str, tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from deploy.gateway import GatewayServer
+from service.bulk.column_names import face_columns, fingerprint_of_columns
 from service.bulk.errors import JobError, StoppedError
 from service.bulk.export_folder import read_export
 from service.bulk.exporting import STATE_FILE, Target, export_gallery
 from service.bulk.exporting import State as ExportState
 from service.bulk.import_progress import State, save_state
 from service.bulk.importing import Import, import_gallery
+from service.bulk.parquet import footer_of
 from service.bulk.sources import find_sources, fingerprint
 from tests.integration.bulk import exported_faces, faces_of, refusal, run, stopping_gateway
 from tests.integration.galleries import created_gallery
@@ -52,13 +54,28 @@ def test_an_interrupted_import_goes_on_and_reports_every_row_once(
     assert rows.column("fate").to_pylist() == ["new"] * 2 * ROWS
 
 
-def killed_at_the_end(job: Import, rows: int) -> None:
+def incarnation_of(client: httpx.Client, gallery: str) -> str:
+    return str(client.get(f"/galleries/{gallery}").json()["incarnation"])
+
+
+def killed_at_the_end(client: httpx.Client, job: Import, rows: int) -> None:
     """Leave the state that an import has until its very last step."""
     assert job.report is not None
     assert not job.state.exists()
-    found, name = fingerprint(find_sources(job.source, job.space)), job.report.name
-    counted = {"rows": rows, "new": rows, "refused": {}, "report_bytes": 100}
-    save_state(job.state, State(gallery=job.gallery, fingerprint=found, report=name, **counted))
+    (source,) = find_sources(job.source, job.space)
+    columns = face_columns(source.file, footer_of(source.file)[0], source.space, job.columns)
+    state = State(
+        gallery=job.gallery,
+        incarnation=incarnation_of(client, job.gallery),
+        fingerprint=fingerprint([source]),
+        columns=fingerprint_of_columns([columns]),
+        report=job.report.name,
+        rows=rows,
+        new=rows,
+        refused={},
+        report_bytes=100,
+    )
+    save_state(job.state, state)
 
 
 @pytest.mark.parametrize("rows", [0, 70])
@@ -72,7 +89,7 @@ def test_an_import_that_was_killed_after_its_report_appeared_is_finished(
         command = ("gallery", "import", gallery, file, "--source-model", SOURCE.id, "--report", report)
         assert run(url, *command, "--state", job.state).exit_code == 0
         written = report.read_bytes()
-        killed_at_the_end(job, rows)
+        killed_at_the_end(client, job, rows)
         if journal:
             (tmp_path / f"{name}.journal").write_text("file,row,face_id,fate\n")
         again = run(url, *command, "--state", job.state)
@@ -93,7 +110,7 @@ def test_a_report_of_other_rows_is_never_taken_for_that_of_an_import(
     journal.write_text("the fates of all rows, which no report holds yet\n" * 3)
     with created_gallery(client, SOURCE) as gallery:
         job = Import(gallery, file, tmp_path / "s", SOURCE.id, report=report)
-        killed_at_the_end(job, 70)
+        killed_at_the_end(client, job, 70)
         options = ("--source-model", SOURCE.id, "--report", report, "--state", job.state)
         assert "exists; name another report" in refusal(run(url, "gallery", "import", gallery, file, *options))
     assert journal.exists()
@@ -113,6 +130,22 @@ def test_a_changed_file_is_refused_on_resume(client: httpx.Client, url: str, tmp
         write(file, face_table(ROWS, seed=1))
         assert "begun with another content" in refusal(run(url, "gallery", "import", gallery, file, *command))
         assert (faces_of(client, gallery), faces_of(client, other)) == (before, 0)
+
+
+def test_other_columns_are_refused_on_resume(client: httpx.Client, url: str, tmp_path: Path) -> None:
+    table = face_table(ROWS)
+    file = write(tmp_path / "a.parquet", table.append_column("other", table.column("face_id")))
+    with created_gallery(client, SOURCE) as gallery:
+        job = Import(gallery, file, tmp_path / "s", SOURCE.id, batch_rows=30)
+        interrupted, stop_from = stopping_gateway(url)
+        with interrupted, pytest.raises(StoppedError):
+            import_gallery(interrupted, job, stop_from(30))
+        before = (faces_of(client, gallery), job.state.read_bytes())
+        command = ("gallery", "import", gallery, file, "--source-model", SOURCE.id, "--state", job.state)
+        assert "another choice of columns" in refusal(run(url, *command, "--subject-column", "other"))
+        assert (faces_of(client, gallery), job.state.read_bytes()) == before
+        assert run(url, *command, "--subject-column", "subject").exit_code == 0  # the one it was begun with
+        assert faces_of(client, gallery) == ROWS
 
 
 def test_an_interrupted_export_goes_on_to_the_same_faces(client: httpx.Client, url: str, tmp_path: Path) -> None:
@@ -146,7 +179,8 @@ def test_an_export_that_was_killed_after_it_was_whole_is_finished(
         first = run(url, "gallery", "export", gallery, folder)
         assert first.exit_code == 0, first.output
         whole = read_export(folder)
-        state = ExportState(gallery=gallery, after="face-00069", spaces=whole.spaces)
+        incarnation = incarnation_of(client, gallery)
+        state = ExportState(gallery=gallery, incarnation=incarnation, after="face-00069", spaces=whole.spaces)
         (folder / STATE_FILE).write_text(state.model_dump_json())
         assert "holds a finished export" in refusal(run(url, "gallery", "export", other, folder))
         again = run(url, "gallery", "export", gallery, folder)
@@ -166,7 +200,7 @@ def test_a_folder_with_anything_else_in_it_is_no_place_for_an_export(
         (tmp_path / "used" / "letter.txt").touch()
         assert "is not empty" in refusal(run(url, "gallery", "export", gallery, tmp_path / "used"))
         (tmp_path / "half").mkdir()
-        state = f'{{"gallery":"{other}","after":null,"spaces":{{}}}}'
+        state = f'{{"gallery":"{other}","incarnation":"x","after":null,"spaces":{{}}}}'
         (tmp_path / "half" / STATE_FILE).write_text(state)
         assert f"of an export of {other}" in refusal(run(url, "gallery", "export", gallery, tmp_path / "half"))
         (tmp_path / "half" / STATE_FILE).write_text("{")

@@ -57,6 +57,21 @@ async def test_a_gallery_takes_another_space_only_after_it_was_dropped(stores: S
         assert (await store.info("staff")) == info_of("staff", 0, 0, space_8)
 
 
+async def test_a_gallery_keeps_its_incarnation_until_it_is_dropped(stores: Stores) -> None:
+    async with stores.open() as store:
+        await store.create("staff", SPACE)
+        first = (await store.info("staff")).incarnation
+        await store.add_copy("staff", OTHER_SPACE)
+        await store.serve("staff", OTHER_SPACE)
+        await store.drop_copy("staff", SPACE)
+        assert (await store.info("staff")).incarnation == first != ""
+    async with stores.open() as store:
+        assert (await store.list())[0].incarnation == first
+        await store.drop("staff")
+        await store.create("staff", OTHER_SPACE)
+        assert (await store.info("staff")).incarnation != first
+
+
 async def test_an_upsert_beyond_the_bound_changes_nothing(stores: Stores) -> None:
     async with stores.open() as store:
         await store.create("staff", SPACE)

@@ -108,6 +108,26 @@ async def test_a_subject_names_its_faces_and_keeps_its_metadata_until_the_last_o
         assert (await store.subject("staff", "ada")).metadata == "{}"
 
 
+async def test_a_subject_is_described_by_the_enrolment_of_its_faces(stores: Stores) -> None:
+    described = Face("c", "ada", subject_metadata='{"room":7}')
+    async with stores.open() as store:
+        await store.create("staff", SPACE)
+        faces = [Face("a", "ada", subject_metadata='{"room":12}'), Face("b", "ada"), Face("d", "grace")]
+        await store.upsert("staff", faces, native(unit_features(3)))
+        assert (await store.subject("staff", "ada")).metadata == '{"room":12}'
+        assert (await store.subject("staff", "grace")).metadata == "{}"
+        moved = [Face("d", "ada"), described, Face("e", "grace", subject_metadata='{"room":1}')]
+        await store.upsert("staff", moved, native(unit_features(3)))
+        told = {original.face.face_id: original.face for original in await store.originals("staff", None, 9)}
+        assert {face_id: face.subject_metadata for face_id, face in told.items()} == {
+            **dict.fromkeys("abcd", '{"room":7}'),
+            "e": '{"room":1}',
+        }
+        assert (await store.get("staff", "c")).face == Face("c", "ada")
+        await store.upsert("staff", [Face("e", "grace", subject_metadata="{}")], native(unit_features(1)))
+        assert [face.face.subject_metadata for face in await store.originals("staff", "d", 9)] == [None]
+
+
 async def test_deleting_a_face_or_a_subject_takes_it_out_of_search_counts_and_originals(stores: Stores) -> None:
     faces, features = faces_of(30, faces_per_subject=3), unit_features(30)
     async with stores.open() as store:

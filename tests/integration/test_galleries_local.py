@@ -86,7 +86,7 @@ def test_a_file_that_is_no_gallery_is_refused_and_not_overwritten(tmp_path: Path
 def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / DATABASE_FILE)) as later:
         later.execute("PRAGMA user_version = 99")
-    with pytest.raises(GalleryUnavailableError, match="schema version 99 where 2 is expected"):
+    with pytest.raises(GalleryUnavailableError, match="schema version 99 where 3 is expected"):
         LocalGalleries.open(tmp_path, faces_max=1, galleries_max=1)
 
 

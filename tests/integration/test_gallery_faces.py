@@ -92,6 +92,8 @@ BAD = {
         "malformed",
         2,
     ),
+    "subject metadata that is no object": Bad(faces_with(subject_metadata=None), 400, "malformed", 2),
+    "too much subject metadata": Bad(faces_with(subject_metadata={"a": "x" * 4096}), 400, "malformed", 2),
     "an unknown answer to duplicates": Bad(body(on_duplicate="merge"), 400, "malformed"),
     "duplicates without a threshold": Bad(body(on_duplicate="report"), 400, "malformed"),
     "duplicates with two thresholds": Bad(
@@ -166,6 +168,16 @@ def test_what_is_said_of_a_face_is_kept_with_it(client: httpx.Client, gallery: s
     assert stored["tags"] == ["2026", "vip"]
     assert stored["metadata"] == said["metadata"]
     assert stored["enrolled_at"] == "2026-01-31T12:00:00.500Z"
+
+
+def test_what_is_said_of_a_subject_with_its_face_is_kept_with_the_subject(client: httpx.Client, gallery: str) -> None:
+    said = {"note": "x" * 4000, "é": [1.5, None]}
+    for faces in ([face("a", subject="ada", subject_metadata=said)], [face("b", subject="ada")]):
+        request = body(faces=faces, features=[[1.0] * TARGET.dim])
+        client.post(f"/galleries/{gallery}/faces", **request).raise_for_status()
+    assert client.get(f"/galleries/{gallery}/subjects/ada").json()["metadata"] == said
+    originals = client.get(f"/galleries/{gallery}/originals").json()["faces"]
+    assert [original["subject_metadata"] for original in originals] == [said] * 2
 
 
 def test_faces_of_a_source_space_are_translated_on_the_way_in_and_marked(client: httpx.Client, gallery: str) -> None:

@@ -114,7 +114,7 @@ def test_faces_of_an_export_that_are_in_the_target_already_stay_as_they_are(
     assert table.column("face_id").to_pylist() == [f"face-{n:05d}" for n in (*range(ROWS, ROWS + 200), *range(ROWS))]
     np.testing.assert_array_equal(features[:200], features_of_rows(200, TARGET.dim, seed=3))
     np.testing.assert_allclose(features[200:], eager(features_of_rows(ROWS)), atol=1e-6)
-    assert table.slice(0, 200).select(native.schema.names[:5]).replace_schema_metadata() == native.drop(["feature"])
+    assert table.slice(0, 200).select(native.schema.names[:-1]).replace_schema_metadata() == native.drop(["feature"])
     assert table.column("derived_from").to_pylist() == [None] * 200 + [SOURCE.id] * ROWS
     before = contents(tmp_path / "out")
     assert run("", *work).exit_code == 0
@@ -178,6 +178,19 @@ def test_a_changed_input_is_refused_on_resume(galleries: Path, translators: Path
     assert "of another input_rows" in refused(*command(source, tmp_path / "out", translators, "--part-rows", 100))
     assert "is no part of this work" in refused(*command(galleries / "b.parquet", tmp_path / "out", translators))
     assert contents(tmp_path / "out") == before
+
+
+def test_another_feature_column_is_refused_on_resume(translators: Path, tmp_path: Path) -> None:
+    other = feature_array(features_of_rows(ROWS, seed=1))
+    source = write(tmp_path / "in.parquet", face_table(ROWS).append_column("other", other))
+    work = command(source, tmp_path / "out", translators, "--target-column", "moved")
+    assert run("", *work).exit_code == 0
+    (tmp_path / "out" / "in-00001.parquet").unlink()
+    before = contents(tmp_path / "out")
+    assert "was made of another input_column" in refused(*work, "--feature-column", "other")
+    assert contents(tmp_path / "out") == before
+    assert run("", *work, "--feature-column", "feature").exit_code == 0  # the one it was begun with
+    np.testing.assert_allclose(translated(tmp_path / "out", "moved")[1], eager(features_of_rows(ROWS)), atol=1e-6)
 
 
 def test_another_translator_is_refused_on_resume(galleries: Path, tmp_path: Path) -> None:

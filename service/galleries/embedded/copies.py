@@ -1,5 +1,6 @@
 """Writes of galleries and their copies: to disk first, then to memory. For the writer thread."""
 
+import secrets
 import sqlite3
 from collections.abc import Sequence
 
@@ -23,12 +24,14 @@ from service.galleries.refusals import (
 from service.galleries.values import Claim, Rendition
 
 COPIES_MAX = 2
+INCARNATION_BYTES = 8
 
 
 def create(connection: sqlite3.Connection, name: str, space: FeatureSpace, clock: Clock) -> MemoryGallery:
     """Create a gallery with one empty copy."""
-    key, copy_keys = copy_records.create_gallery(connection, name, space)
-    return MemoryGallery(name, key, space, {space: empty_copy(copy_keys, space, clock)})
+    incarnation = secrets.token_hex(INCARNATION_BYTES)
+    key, copy_keys = copy_records.create_gallery(connection, name, incarnation, space)
+    return MemoryGallery(name, key, incarnation, space, {space: empty_copy(copy_keys, space, clock)})
 
 
 def create_once(

@@ -22,12 +22,15 @@ class CopyKeys:
     space: int
 
 
-def create_gallery(connection: sqlite3.Connection, name: str, space: FeatureSpace) -> tuple[int, CopyKeys]:
+def create_gallery(
+    connection: sqlite3.Connection, name: str, incarnation: str, space: FeatureSpace
+) -> tuple[int, CopyKeys]:
     """Add a gallery with one copy; returns its key and the copy's."""
     with connection:
         space_key = key_of_space(connection, space)
         row = connection.execute(
-            "INSERT INTO galleries (name, serving) VALUES (?, ?) RETURNING key", (name, space_key)
+            "INSERT INTO galleries (name, incarnation, serving) VALUES (?, ?, ?) RETURNING key",
+            (name, incarnation, space_key),
         ).fetchone()
         return row[0], _insert_copy(connection, row[0], space_key)
 

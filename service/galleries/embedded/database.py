@@ -7,7 +7,7 @@ from pathlib import Path
 from contract.spaces import FeatureSpace
 from service.errors import GalleryUnavailableError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SLOT_BITS = 32  # number = gallery's key * 2^32 + slot
 SLOTS_MAX = 1 << SLOT_BITS
 
@@ -23,6 +23,7 @@ PRAGMAS = (
 SCHEMA_STEPS = {
     0: ("schema.sql",),
     1: ("set_aside_version_1.sql", "schema.sql", "take_over_version_1.sql"),
+    2: ("take_over_version_2.sql",),
     SCHEMA_VERSION: (),
 }
 

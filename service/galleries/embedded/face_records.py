@@ -5,16 +5,17 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from contract.vectors import FLOAT32_BYTES, Features, pack_float32, unpack_float32
 from service.errors import UnknownFaceError, UnknownSubjectError
 from service.galleries.embedded.database import key_of_space, spaces_by_key
 from service.galleries.refusals import NO_FACE, NO_SUBJECT
 from service.galleries.values import Face, FaceRecord, HeldRendition, Original, Rendition, SubjectRecord
 
-COMPACT_JSON = json.JSONEncoder(separators=(",", ":"))
-
 SELECT_ORIGINALS = (
-    "SELECT f.face_id, s.subject, f.tags, f.enrolled_at_ms, f.metadata, f.origin, f.revision, x.feature"
+    "SELECT f.face_id, s.subject, f.tags, f.enrolled_at_ms, f.metadata, nullif(s.metadata, '{}'), f.origin, f.revision,"
+    " x.feature"
     " FROM faces AS f JOIN subjects AS s ON s.number = f.subject"
     " JOIN features AS x ON x.face = f.number AND x.space = f.origin"
 )
@@ -59,7 +60,7 @@ class Enrolment:
 
 def tags_text(face: Face) -> str:
     """The tags of a face as they are kept."""
-    return COMPACT_JSON.encode(face.tags)
+    return orjson.dumps(face.tags).decode()
 
 
 def known_faces(connection: sqlite3.Connection, gallery: int, face_ids: Sequence[str]) -> dict[str, Replaced]:
@@ -98,6 +99,14 @@ def enrol(connection: sqlite3.Connection, gallery: int, enrolment: Enrolment) ->
             [
                 (n, gallery, f.face_id, s, tags_text(f), f.enrolled_at_ms, f.metadata, origin, revision)
                 for f, n, s in zip(enrolment.faces, enrolment.numbers, enrolment.subject_numbers, strict=True)
+            ],
+        )
+        connection.executemany(
+            "UPDATE subjects SET metadata = ? WHERE number = ?",
+            [
+                (face.subject_metadata, number)
+                for face, number in zip(enrolment.faces, enrolment.subject_numbers, strict=True)
+                if face.subject_metadata is not None
             ],
         )
         if origin not in [space for _, space, _ in held]:
@@ -201,8 +210,8 @@ def read_originals(connection: sqlite3.Connection, gallery: int, after: str | No
 def originals_of(connection: sqlite3.Connection, rows: sqlite3.Cursor) -> Iterator[Original]:
     """What SELECT_ORIGINALS found."""
     spaces = spaces_by_key(connection)
-    for face_id, subject, tags, enrolled_at_ms, metadata, origin, revision, feature in rows:
-        face = Face(face_id, subject, tuple(json.loads(tags)), enrolled_at_ms, metadata)
+    for face_id, subject, tags, enrolled_at_ms, metadata, subject_metadata, origin, revision, feature in rows:
+        face = Face(face_id, subject, tuple(json.loads(tags)), enrolled_at_ms, metadata, subject_metadata)
         space = spaces[origin]
         yield Original(face, space, unpack_float32(feature, space.dim)[0], revision)
 

@@ -25,8 +25,10 @@ def load(connection: sqlite3.Connection, clock: Clock) -> dict[str, MemoryGaller
     erase_what_is_left(connection)
     spaces = spaces_by_key(connection)
     galleries = {
-        key: MemoryGallery(name, key, spaces[serving], {})
-        for key, name, serving in connection.execute("SELECT key, name, serving FROM galleries")
+        key: MemoryGallery(name, key, incarnation, spaces[serving], {})
+        for key, name, incarnation, serving in connection.execute(
+            "SELECT key, name, incarnation, serving FROM galleries"
+        )
     }
     copies: dict[int, MemoryCopy] = {}
     for key, gallery_key, space_key in connection.execute("SELECT key, gallery, space FROM copies"):

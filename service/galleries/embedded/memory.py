@@ -47,6 +47,7 @@ class MemoryGallery:
 
     name: str
     key: int
+    incarnation: str
     serving: FeatureSpace
     copies: dict[FeatureSpace, MemoryCopy]
     roster: Roster = field(default_factory=Roster)
@@ -60,7 +61,8 @@ class MemoryGallery:
             Copy(space, len(copy.features), copy.approximation, copy.features.makers.counts(), copy.key)
             for space, copy in held
         )
-        return GalleryInfo(self.name, self.serving, len(self.roster.faces), len(self.roster.subjects), copies)
+        faces, subjects = len(self.roster.faces), len(self.roster.subjects)
+        return GalleryInfo(self.name, self.serving, faces, subjects, copies, self.incarnation)
 
     def copy(self, space: FeatureSpace) -> MemoryCopy:
         """The copy in a space. Raises CopiesChangedError: there is none."""

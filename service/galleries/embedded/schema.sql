@@ -1,14 +1,15 @@
--- Galleries, schema version 2. The number of a face or a subject is its gallery's key * 2^32 + its slot in memory.
+-- Galleries, schema version 3. The number of a face or a subject is its gallery's key * 2^32 + its slot in memory.
 CREATE TABLE spaces (
     key INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
     dim INTEGER NOT NULL,
     UNIQUE (id, dim)
 ) STRICT;
--- A dropped gallery has no name and stays until all it held is erased.
+-- A dropped gallery has no name and stays until all it held is erased. Keys are used again, an incarnation never is.
 CREATE TABLE galleries (
     key INTEGER PRIMARY KEY,
     name TEXT UNIQUE,
+    incarnation TEXT NOT NULL,
     serving INTEGER NOT NULL REFERENCES spaces (key)
 ) STRICT;
 -- A dropped copy stays until all its features are erased; its key is never used again.

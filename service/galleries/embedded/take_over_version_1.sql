@@ -1,8 +1,8 @@
 -- Version 1 kept one feature a face and did not keep what a translated one was made from: that feature is the earliest
 -- there is and becomes the original; what translated it stays noted beside it.
 INSERT INTO spaces (id, dim) SELECT DISTINCT space, dim FROM galleries_1;
-INSERT INTO galleries (key, name, serving)
-    SELECT g.key, g.name, p.key FROM galleries_1 AS g JOIN spaces AS p ON p.id = g.space AND p.dim = g.dim;
+INSERT INTO galleries (key, name, incarnation, serving)
+    SELECT g.key, g.name, lower(hex(randomblob(8))), p.key FROM galleries_1 AS g JOIN spaces AS p ON p.id = g.space AND p.dim = g.dim;
 INSERT INTO copies (gallery, space) SELECT key, serving FROM galleries;
 INSERT INTO subjects (number, gallery, subject)
     SELECT (gallery << 32) + row_number() OVER (PARTITION BY gallery ORDER BY subject) - 1, gallery, subject

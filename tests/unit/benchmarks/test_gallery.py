@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gallery as module
+from benchmarks import gallery_import
 from benchmarks.gallery import Measured, gallery_result
 from benchmarks.gallery_plot import draw_growth
 from benchmarks.results import Figure, Result, growth_plot_of, render
@@ -19,6 +20,7 @@ def test_each_store_is_measured_at_every_size(
     store: StoreKind, sizes: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(module, "ROUNDS", 2)
+    monkeypatch.setattr(gallery_import, "ROUNDS", 1)
     monkeypatch.setattr(module, "RECALL_PROBES", 64)
     with view_progress(as_json=True) as view:
         result, measured = gallery_result("command", sizes, 16, [store], view)
@@ -26,6 +28,12 @@ def test_each_store_is_measured_at_every_size(
     assert all(0 < one.search_ms.value <= one.search_p99_ms.high for one in measured)
     assert all(one.recall > 0.98 for one in measured), "half precision may turn near-equals round"
     assert all(claim.what.startswith(f"{store}, {max(sizes):,} faces") for claim in result.claims)
+    for what in ("import", "written to the store"):
+        figure = result.figures[f"{store}, {max(sizes):,} faces: {what}, faces/s"]
+        (claimed,) = [claim for claim in result.claims if claim.what.endswith(f": {what}, faces/s")]
+        assert isinstance(figure, Figure)
+        assert claimed.value > 0
+        assert claimed.value == pytest.approx(figure.value)
     draw_growth(measured, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").read_bytes().startswith(PNG)
 
@@ -58,7 +66,7 @@ def _measured(face_bytes: float, restarted_face_bytes: float) -> Measured:
     return Measured(
         store=StoreKind.LOCAL,
         faces=1000,
-        import_per_s=one,
+        written_per_s=one,
         face_bytes=face_bytes,
         restarted_face_bytes=restarted_face_bytes,
         search_ms=one,

@@ -1,6 +1,8 @@
 """The command line: keys, refusals, the OpenAPI document."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,12 @@ def run(*arguments: object, variables: dict[str, str] | None = None) -> Result:
 
 def create(file: Path, id: str, *more: object) -> Result:
     return run("keys", "create", "--id", id, "--scope", "translate", "--scope", "search", "--file", file, *more)
+
+
+def test_commands_load_the_parts_of_a_gateway_only_to_serve() -> None:
+    program = "import sys, service.cli; print(*{'fastapi', 'uvicorn', 'redis', 'pyarrow', 'torch'} & {*sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert loaded.split() == []
 
 
 def test_a_created_key_is_printed_once_and_opens_the_gateway(file: Path) -> None:

@@ -105,9 +105,12 @@ def test_a_page_of_originals_holds_a_bounded_number_of_bytes(
 
     assert pages() == [["f0", "f1", "f2", "f3", "f4"]]
     for faces_of_a_page in (2, 0):  # one face there is always
-        monkeypatch.setattr(originals, "PAGE_BYTES_MAX", faces_of_a_page * TARGET.dim * 4)
+        monkeypatch.setattr(originals, "PAGE_BYTES_MAX", faces_of_a_page * (TARGET.dim * 4 + len("{}")))
         expected = [["f0", "f1"], ["f2", "f3"], ["f4"]] if faces_of_a_page else [[f"f{row}"] for row in range(5)]
         assert pages() == expected
+    client.put("/galleries/staff/subjects/s", json={"metadata": {"long": "x" * 1000}}).raise_for_status()
+    monkeypatch.setattr(originals, "PAGE_BYTES_MAX", 3000)
+    assert pages() == [["f0", "f1"], ["f2", "f3"], ["f4"]]
 
 
 def test_no_face_subject_or_bad_name_is_logged(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:

@@ -61,7 +61,9 @@ def test_training_data_is_read_by_its_usual_columns(tmp_path: Path) -> None:
 
 
 def test_columns_may_be_named(tmp_path: Path) -> None:
-    table = face_table(2).rename_columns(["key", "person", "tags", "enrolled_at", "metadata", "vector"])
+    table = face_table(2).rename_columns(
+        ["key", "person", "tags", "enrolled_at", "metadata", "subject_metadata", "vector"]
+    )
     (body,) = batches(write(tmp_path / "a.parquet", table), ColumnNames("key", "person", "vector"))
     assert [face["subject"] for face in body["faces"]] == ["subject-00000"] * 2
 
@@ -83,6 +85,7 @@ def test_a_batch_never_holds_a_face_twice_and_keeps_the_order(tmp_path: Path) ->
         ("tags", pa.array(["a", "b"]), "column tags: is string, not list<string>"),
         ("enrolled_at", pa.array([1, 2]), "column enrolled_at: is int64, not timestamp"),
         ("metadata", pa.array([1, 2]), "column metadata: is int64, not string"),
+        ("subject_metadata", pa.array([1, 2]), "column subject_metadata: is int64, not string"),
     ],
 )
 def test_a_column_of_another_type_is_refused(tmp_path: Path, column: str, values: pa.Array, reason: str) -> None:

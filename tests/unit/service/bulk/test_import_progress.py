@@ -16,7 +16,17 @@ EXPECTED = [
     {"file": "a.parquet", "row": 10 + n, "face_id": face_id, "fate": fate}
     for n, (face_id, fate) in enumerate(zip(IDS, FATES, strict=True))
 ]
-STATE = State(gallery="g", fingerprint="0" * 64, report="r.csv", rows=3, new=1, refused={"x": 1}, report_bytes=9)
+STATE = State(
+    gallery="g",
+    incarnation="i",
+    fingerprint="0" * 64,
+    columns="1" * 64,
+    report="r.csv",
+    rows=3,
+    new=1,
+    refused={"x": 1},
+    report_bytes=9,
+)
 
 
 def rows_of(report: Path) -> list[dict[str, object]]:

@@ -37,16 +37,18 @@ def test_features_are_translated_and_the_rest_is_carried_over(translator: Transl
     np.testing.assert_allclose(
         features_of(translated.column("feature").combine_chunks()), eager(features_of_rows(1100)), atol=1e-6
     )
-    assert translated.select(["face_id", "subject", "tags", "enrolled_at", "metadata"]) == table.drop(["feature"])
+    assert translated.select(
+        ["face_id", "subject", "tags", "enrolled_at", "metadata", "subject_metadata"]
+    ) == table.drop(["feature"])
     assert set(translated.column("derived_from").to_pylist()) == {SOURCE.id}
     assert set(translated.column("translator").to_pylist()) == {f"{SOURCE.id}--{TARGET.id}@1"}
     assert translated.column("confidence").null_count == 1100
 
 
 def test_the_columns_may_be_named(translator: Translator) -> None:
-    table = face_table(3).rename_columns(["face_id", "subject", "tags", "enrolled_at", "metadata", SOURCE.id])
+    table = face_table(3).rename_columns([*face_table(3).schema.names[:-1], SOURCE.id])
     translated = translate_part(table, translator, SOURCE.id, TARGET.id)
-    assert translated.schema.names[5] == TARGET.id
+    assert translated.schema.names[6] == TARGET.id
 
 
 def test_no_rows_are_translated_to_none(translator: Translator) -> None:

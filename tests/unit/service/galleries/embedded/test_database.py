@@ -1,4 +1,4 @@
-"""The file's schema: a file of version 1 is taken over whole or not at all."""
+"""The file's schema: a file of version 1 or 2 is taken over whole or not at all."""
 
 import sqlite3
 import time
@@ -57,7 +57,7 @@ def write_version_1(file: Path) -> None:
 
 def test_a_file_of_version_1_is_taken_over(tmp_path: Path) -> None:
     write_version_1(tmp_path / "file")
-    for _ in range(2):  # the second time it is of version 2
+    for _ in range(2):  # the second time it is of the newest version
         with closing(open_database(tmp_path / "file")) as database:
             galleries = load(database, time.monotonic)
             assert sorted(galleries) == ["empty", "staff", "visitors"]
@@ -80,6 +80,22 @@ def test_a_file_of_version_1_is_taken_over(tmp_path: Path) -> None:
             np.testing.assert_array_equal(features["face-7"], probe[0])
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
             assert not {name for name in tables if name.endswith("_1")}
+
+
+def test_galleries_of_version_2_are_told_apart_from_then_on(tmp_path: Path) -> None:
+    write_version_1(tmp_path / "file")
+    with closing(open_database(tmp_path / "file")) as database:
+        before = {name: gallery.info() for name, gallery in load(database, time.monotonic).items()}
+    with closing(sqlite3.connect(tmp_path / "file")) as database:
+        database.executescript("ALTER TABLE galleries DROP COLUMN incarnation; PRAGMA user_version = 2;")
+    incarnations = []
+    for _ in range(2):  # the second time it is of the newest version
+        with closing(open_database(tmp_path / "file")) as database:
+            galleries = load(database, time.monotonic)
+            assert {name: gallery.info() for name, gallery in galleries.items()} == before
+            incarnations.append({name: gallery.incarnation for name, gallery in galleries.items()})
+            assert len({*incarnations[-1].values(), ""}) == len(galleries) + 1
+    assert incarnations[0] == incarnations[1]
 
 
 def test_a_take_over_that_fails_leaves_version_1_as_it_was(tmp_path: Path) -> None:
