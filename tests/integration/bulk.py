@@ -1,5 +1,6 @@
 """Bulk commands in tests: as a person types them, and as one is interrupted."""
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from typer.testing import CliRunner, Result
 
+from deploy.process import wait_until
 from service.bulk.client import Gateway
+from service.bulk.offline import Part, write_part
+from service.bulk.processes import Stopped
+from service.bulk.translation import Translates
 from service.cli import cli
+
+WORKERS_START_S = 60
 
 
 def run(url: str, *arguments: object) -> Result:
@@ -50,3 +57,12 @@ def faces_of(client: httpx.Client, gallery: str) -> int:
     """How many faces a gallery says it holds."""
     faces: int = client.get(f"/galleries/{gallery}").json()["faces"]
     return faces
+
+
+def write_part_beside_another(translator: Translates, part: Part, stopped: Stopped) -> int:
+    """`write_part` once a second process writes parts too; each notes its id in a folder beside the output."""
+    processes = part.target.parent.with_suffix(".processes")
+    processes.mkdir(exist_ok=True)
+    (processes / f"{os.getpid()}").touch()
+    wait_until(lambda: len([*processes.iterdir()]) > 1, WORKERS_START_S, "a second process")
+    return write_part(translator, part, stopped)

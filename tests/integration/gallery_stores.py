@@ -65,11 +65,18 @@ class RedisStores:
 Stores = LocalStores | RedisStores
 
 
-def administer(server: RedisServer, *command: str | int) -> object:
+def administer(server: RedisServer, *command: str | int | bytes) -> object:
     """Send a command to Redis as an operator would."""
     with redis.Redis.from_url(server.url, protocol=2) as client:
         answer: object = client.execute_command(*command)
         return answer
+
+
+def index_of(server: RedisServer) -> bytes:
+    """The name of the one index in a Redis."""
+    (index,) = list(administer(server, "FT._LIST"))  # type: ignore[call-overload] # a list
+    assert isinstance(index, bytes)
+    return index
 
 
 def unit_features(rows: int, dim: int = SPACE.dim, seed: int = 0) -> Features:

@@ -7,6 +7,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 CHUNK_BYTES = 65_536
+REACHED_S = 60.0
 
 
 class RedisRelay:
@@ -15,6 +16,7 @@ class RedisRelay:
     def __init__(self, redis_url: str) -> None:
         self._redis = urlsplit(redis_url)
         self._held = b""
+        self._passing = 0
         self._lost = b""
         self._connections: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -38,13 +40,21 @@ class RedisRelay:
         """URL for redis-py."""
         return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
 
-    def hold(self, command: bytes) -> None:
-        """Keep the next command that contains these bytes until `released` is set."""
-        self._held = command
+    def hold(self, command: bytes, passing: int = 0) -> None:
+        """Keep one command that contains these bytes until `released` is set: the next, or the one after so many.
+
+        Where the relay ends first it never reaches Redis.
+        """
+        self._held, self._passing = command, passing
 
     def lose(self, command: bytes) -> None:
         """Close the connection in place of answering the next command that contains these bytes."""
         self._lost = command
+
+    async def wait_until_reached(self) -> None:
+        """Until a command is being held, or an answer was lost."""
+        async with asyncio.timeout(REACHED_S):
+            await self.reached.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -56,10 +66,11 @@ class RedisRelay:
         try:
             with suppress(ConnectionError):
                 while request := await reader.read(CHUNK_BYTES):
-                    if self._held and self._held in request:
-                        self._held = b""
+                    if self._is_held(request):
                         self.reached.set()
                         await self.released.wait()
+                        if writer.is_closing():
+                            break
                     lost = bool(self._lost) and self._lost in request
                     if lost:
                         self._lost = b""
@@ -74,6 +85,15 @@ class RedisRelay:
             answers.cancel()
             for end in (writer, redis_writer):
                 end.close()
+
+    def _is_held(self, request: bytes) -> bool:
+        if not self._held or self._held not in request:
+            return False
+        if self._passing:
+            self._passing -= 1
+            return False
+        self._held = b""
+        return True
 
     @staticmethod
     async def _pass_on_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

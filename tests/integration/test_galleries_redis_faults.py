@@ -11,6 +11,7 @@ import pytest
 from deploy.redis.start import RedisServer
 from service.errors import GalleryUnavailableError, UnknownFaceError, UnknownGalleryError
 from service.galleries.redis import RedisGalleries
+from service.galleries.redis_index import as_mapping
 from tests.integration.gallery_stores import (
     FACES_MAX,
     GALLERIES_MAX,
@@ -18,6 +19,7 @@ from tests.integration.gallery_stores import (
     RedisStores,
     administer,
     faces_of,
+    index_of,
     native,
     unit_features,
 )
@@ -119,6 +121,9 @@ async def test_a_missing_index_that_creation_makes_is_complete_when_it_returns(o
             await store.upsert("staff", faces[start : start + 2000], native(features[start : start + 2000]))
         drop_index(own_redis)
         assert await store.create("staff", SPACE) is False
+        told = as_mapping(administer(own_redis, "FT.INFO", index_of(own_redis)))  # type: ignore[arg-type] # names and values
+        assert (int(told[b"indexing"]), float(told[b"percent_indexed"])) == (0, 1)  # not only when a search has waited
+        assert int(told[b"num_docs"]) == FACES_MAX
         matches = (await store.search("staff", SPACE, features[::500], 1)).matches
         assert [best.face_id for [best] in matches] == [face.face_id for face in faces[::500]]
 
@@ -130,7 +135,7 @@ async def test_a_missing_index_is_not_made_for_a_gallery_dropped_meanwhile(own_r
             drop_index(own_redis)
             relay.hold(b"FT.CREATE")
             creating = asyncio.create_task(slow.create("staff", SPACE))
-            await relay.reached.wait()
+            await relay.wait_until_reached()
             await other.drop("staff")
             relay.released.set()
             assert await creating is False

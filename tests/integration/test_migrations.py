@@ -167,7 +167,7 @@ def test_cancelled_nothing_is_left_and_another_can_begin(migrator: httpx.Client,
 
 def test_the_shadow_answers_live_searches_from_both_copies(migrator: httpx.Client, gallery: str) -> None:
     faces = enrolled(migrator, gallery, FIRST, 20)
-    migration = begin(migrator, gallery, SECOND)
+    migration = begin(migrator, gallery, THIRD)
     wait_for(migrator, migration, "ready")
 
     def shadow() -> dict[str, Any]:
@@ -184,8 +184,17 @@ def test_the_shadow_answers_live_searches_from_both_copies(migrator: httpx.Clien
     assert abs(report["similarity_shift"]) < ROUNDING
     assert (report["dropped"], report["failed"]) == (0, 0)
     act(migrator, migration, "cutover")
-    before = look(migrator, migration)["shadow"]["searches"]
-    wait_until(lambda: shadow()["searches"] > before, DEADLINE_S, "shadow searches after the cut-over")
+    enrol_as(migrator, gallery, THIRD, ["newcomer"], ["newcomer"], random_features(1, THIRD.dim))
+    lacking = f'r3an_migration_missing_faces{{gallery="{gallery}"}} 1.0'  # no route leads back: the old copy lacks it
+    wait_until(lambda: lacking in migrator.get("/metrics").text, DEADLINE_S, "the worker to look after the cut-over")
+
+    def repeated_since() -> int:
+        """How many searches of three probes: those before the cut-over, which are counted late, had four."""
+        search(migrator, gallery, FIRST.id, faces[:3])
+        report = look(migrator, migration)["shadow"]
+        return int(4 * report["searches"] - report["probes"])
+
+    wait_until(lambda: repeated_since() > 0, DEADLINE_S, "shadow searches after the cut-over")
     metrics = migrator.get("/metrics").text
     assert 'r3an_migration_shadow_searches_total{outcome="compared"}' in metrics
     assert 'r3an_migration_faces_total{outcome="filled"}' in metrics

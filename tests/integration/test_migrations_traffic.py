@@ -152,6 +152,17 @@ def test_a_search_that_the_other_copy_cannot_answer_is_counted_as_failed(tmp_pat
     asyncio.run(scenario())
 
 
+def test_searches_after_the_cut_over_are_repeated_in_the_old_copy(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = Shadowed(tmp_path, share=1.0, state=State.SERVING)
+        await world.open()
+        await world.store.serve(GALLERY, NEW)
+        await world.searched(3, unit_features(1, OLD.dim))
+        assert (await world.counted(3))["compared"] == 3
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("share", "state"), [(0.1, State.READY), (0.5, State.READY), (1.0, State.BACKFILLING), (1.0, State.FAILED)]
 )

@@ -21,7 +21,7 @@ from service.bulk.errors import JobError, StoppedError
 from service.bulk.offline import Job, Moved, translate_folder
 from service.bulk.parquet import feature_array, features_of
 from service.bulk.parts import held_folder
-from tests.integration.bulk import refusal, run
+from tests.integration.bulk import refusal, run, write_part_beside_another
 from tests.integration.stack import OTHER_SOURCE, ROWS_MAX, eager
 from tests.parquet import export_of, face_table, features_of_rows, replaced, training_table, write
 from tests.repository import SOURCE, TARGET, write_translator
@@ -60,10 +60,15 @@ def contents(out: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in out.iterdir()}
 
 
-def test_a_folder_is_translated_row_by_row_on_all_workers(galleries: Path, translators: Path, tmp_path: Path) -> None:
+def test_a_folder_is_translated_row_by_row_on_all_workers(
+    galleries: Path, translators: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[tuple[int, int]] = []
     work = job(galleries, tmp_path / "two", translators)
+    monkeypatch.setattr("service.bulk.offline.write_part", write_part_beside_another)
     assert translate_folder(work, 2, lambda done, total: seen.append((done, total))) == Moved(2 * ROWS, native=0)
+    monkeypatch.undo()
+    assert f"{os.getpid()}" not in [note.name for note in (tmp_path / "two.processes").iterdir()]
     assert seen[0] == (0, 2 * ROWS)
     assert seen[-1] == (2 * ROWS, 2 * ROWS)
     table, features = translated(tmp_path / "two")
@@ -160,6 +165,7 @@ def test_workers_end_with_a_killed_command_which_then_goes_on(translators: Path,
         wait_until(lambda: any(out.glob("*.parquet")), 60, "the first part")
         workers = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGKILL)
+    assert len(workers) >= 2
     wait_until(lambda: not any(worker.is_running() for worker in workers), 60, "the workers to end")
     finished = {name: content for name, content in contents(out).items() if name.endswith(".parquet")}
     assert run("", *arguments).exit_code == 0

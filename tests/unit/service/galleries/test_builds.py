@@ -96,9 +96,11 @@ async def test_a_build_that_fails_is_logged_and_begun_anew(error: Exception, cap
 
 
 async def test_closing_ends_all_builds() -> None:
-    builds, gate = Builds(wait_s=0.01), Gate()
+    builds, gate, others = Builds(wait_s=0.01), Gate(), asyncio.all_tasks()
     for name in ("staff", "other"):
         with pytest.raises(StillBuildingError):
             await builds.join((name, KEY[1]), gate.build)
+    assert len(asyncio.all_tasks() - others) == 2  # one is under way, one waits for its turn
     await builds.close()
+    assert asyncio.all_tasks() == others
     await builds.close()

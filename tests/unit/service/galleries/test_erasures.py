@@ -75,9 +75,11 @@ async def test_an_unforeseen_failure_is_logged_and_not_tried_again(caplog: pytes
 
 
 async def test_closing_ends_all_of_them() -> None:
-    erasures, purges = Erasures(wait_s=0.01), [Purge(), Purge(failures=1_000_000)]
+    erasures, purges, others = Erasures(wait_s=0.01), [Purge(), Purge(failures=1_000_000)], asyncio.all_tasks()
     for place, purge in enumerate(purges):
         await erasures.join(("staff", place), purge.erase)
+    assert len(asyncio.all_tasks() - others) == 2  # one is under way, one waits to try again
     await erasures.close()
+    assert asyncio.all_tasks() == others
     await erasures.close()
     assert not any(purge.done.is_set() for purge in purges)
