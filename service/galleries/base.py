@@ -70,7 +70,8 @@ class GalleryStore(Protocol):
     ) -> Sequence[bool]:
         """Enrol or replace faces [N], all or none, in the serving copy and every other; returns which [N] were new.
 
-        Of a face that is given twice the last row holds, and the first is the new one if it was not there before.
+        Of a face that is given twice the last row holds, and the first is the new one if it was not there before. What
+        is kept with a subject goes if it has no face after the last row.
         `original` is kept whether or not a copy is in its space. A replaced face is taken out of every
         copy for which nothing is given: what lies there was made of a photo that is no longer enrolled.
 

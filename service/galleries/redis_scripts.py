@@ -60,15 +60,21 @@ end
 """
 
 _SUBJECTS = """
+local left = {} -- subjects that a face has left: a later row may bring another, so none is forgotten before the last
 local function join(subject, face_id)
-  if redis.call('EXISTS', subject_key(subject)) == 0 then count('subjects', 1) end
+  if not left[subject] and redis.call('EXISTS', subject_key(subject)) == 0 then count('subjects', 1) end
   redis.call('SADD', subject_key(subject), face_id)
 end
 local function leave(subject, face_id)
   redis.call('SREM', subject_key(subject), face_id)
-  if redis.call('EXISTS', subject_key(subject)) == 0 then
-    redis.call('HDEL', described, subject)
-    count('subjects', -1)
+  left[subject] = true
+end
+local function forget_faceless()
+  for subject in pairs(left) do
+    if redis.call('EXISTS', subject_key(subject)) == 0 then
+      redis.call('HDEL', described, subject)
+      count('subjects', -1)
+    end
   end
 end
 local function uncount(face) -- a face that is to be deleted or made anew
@@ -132,6 +138,7 @@ for i = first, #ARGV, width do
   count('origin:' .. origin, 1)
   redis.call('HSET', face, unpack(fields))
 end
+forget_faceless()
 write_counts()
 return table.concat(rows)
 """
@@ -152,6 +159,7 @@ DELETE_FACE = f"""{_DELETION}
 local subject = redis.call('HGET', face_key(ARGV[1]), 'subject')
 if not subject then return redis.error_reply('UNKNOWNFACE') end
 delete(ARGV[1], subject)
+forget_faceless()
 write_counts()
 return 1
 """
@@ -161,6 +169,7 @@ DELETE_SUBJECT = f"""{_DELETION}
 local face_ids = redis.call('SMEMBERS', subject_key(ARGV[1]))
 if #face_ids == 0 then return redis.error_reply('UNKNOWNSUBJECT') end
 for _, face_id in ipairs(face_ids) do delete(face_id, ARGV[1]) end
+forget_faceless()
 write_counts()
 return #face_ids
 """
