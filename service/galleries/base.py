@@ -13,6 +13,7 @@ from service.galleries.values import (
     FaceRecord,
     Found,
     GalleryInfo,
+    Listing,
     Original,
     Ranking,
     Rendition,
@@ -53,8 +54,8 @@ class GalleryStore(Protocol):
         """Describe a gallery. Raises UnknownGalleryError."""
         ...
 
-    async def list(self) -> list[GalleryInfo]:
-        """All galleries, by name."""
+    async def list(self) -> Listing:
+        """All galleries, by name: those that cannot be reached now do not hide the others."""
         ...
 
     async def drop(self, gallery: str) -> None:

@@ -125,6 +125,14 @@ class GalleryInfo:
     copies: tuple[Copy, ...]  # the serving one first
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The galleries of a store, by name; of the `unreachable` ones nothing but the name is known now."""
+
+    galleries: list[GalleryInfo]
+    unreachable: list[str] = field(default_factory=list)
+
+
 class Ranking(StrEnum):
     """What is ranked: faces, or subjects by the similarity of their best face or the mean over their faces."""
 

@@ -80,7 +80,7 @@ async def test_a_drop_that_takes_long_is_answered_and_goes_on_and_a_repetition_j
         assert administer(own_redis, "DBSIZE") != 0
         with pytest.raises(UnknownGalleryError):
             await store.info("staff")
-        assert await store.list() == []
+        assert (await store.list()).galleries == []
         with pytest.raises(UnknownGalleryError):
             await drop_until_unknown(store)
     assert administer(own_redis, "DBSIZE") == 0
@@ -99,7 +99,7 @@ async def test_what_a_gateway_that_ended_has_left_of_a_drop_is_erased_at_the_nex
     monkeypatch.undo()
     async with RedisStores(own_redis).open() as store, asyncio.timeout(60):
         while administer(own_redis, "DBSIZE"):
-            assert await store.list() == []
+            assert (await store.list()).galleries == []
 
 
 async def test_steps_that_each_answer_in_time_are_bounded_together_and_what_they_did_stays(
