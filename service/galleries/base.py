@@ -121,6 +121,7 @@ class GalleryStore(Protocol):
         Raises:
             UnknownGalleryError.
             GallerySpaceMismatchError: no copy is in this space.
+            RankingLimitError: to rank subjects takes more faces than the store looks at for one probe.
         """
         ...
 
