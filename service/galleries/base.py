@@ -166,8 +166,9 @@ class GalleryStore(Protocol):
 
         Raises:
             UnknownGalleryError.
-            CopyIncompleteError: there is no such copy, or it has to be `complete` and a face is missing in it. Without,
-                searches miss that face until it is claimed and filled, or this copy serves no more.
+            CopyIncompleteError: there is no such copy, or it has to be `complete` and a face is missing in it, be it
+                the one that serves already. Without, searches miss that face until it is claimed and filled, or this
+                copy serves no more.
         """
         ...
 
@@ -176,7 +177,7 @@ class GalleryStore(Protocol):
         ...
 
     async def claim(self, gallery: str, space: FeatureSpace, limit: int, lease_ms: int) -> Claim | None:
-        """Lease faces that are missing in a copy and not leased; None when there is none now.
+        """Lease faces that are missing in a copy and not leased for it; None when there is none now.
 
         Claims are in order of face_id; those whose lease ended come again.
 

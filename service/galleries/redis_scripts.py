@@ -17,9 +17,10 @@ local gallery = KEYS[1]
 local incarnation = redis.call('HGET', gallery, 'incarnation')
 if not incarnation then return redis.error_reply('UNKNOWNGALLERY') end
 local base = gallery .. ':' .. incarnation
-local faces, leases, described = base .. ':faces', base .. ':leases', base .. ':described'
+local faces, described = base .. ':faces', base .. ':described'
 local function face_key(face_id) return base .. ':face:' .. face_id end
 local function subject_key(subject) return base .. ':subject:' .. subject end
+local function leases_key(copy) return base .. ':leases:' .. copy.number end
 
 local copies = {} -- the serving one first
 for i, text in ipairs(redis.call('HMGET', gallery, 'serving', 'second')) do
@@ -148,7 +149,7 @@ local function delete(face_id, subject)
   uncount(face_key(face_id))
   redis.call('DEL', face_key(face_id))
   redis.call('ZREM', faces, face_id)
-  redis.call('ZREM', leases, face_id)
+  for _, copy in ipairs(copies) do redis.call('ZREM', leases_key(copy), face_id) end
   leave(subject, face_id)
   count('faces', -1)
 end
