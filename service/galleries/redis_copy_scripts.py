@@ -103,39 +103,37 @@ local limit, steps, feature = tonumber(ARGV[3]), tonumber(ARGV[5]), 'feature:' .
 local leases, cursor_field = leases_key(copy), 'cursor:' .. copy.number
 local seconds, microseconds = unpack(redis.call('TIME'))
 local now = seconds * 1000 + math.floor(microseconds / 1000)
-local face_ids = {{}}
-for _, face_id in ipairs(redis.call('ZRANGE', leases, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)) do
-  local revision, held = unpack(redis.call('HMGET', face_key(face_id), 'revision', feature))
-  if revision and not held then face_ids[#face_ids + 1] = face_id
-  else redis.call('ZREM', leases, face_id) end
+local cursor, lease_ends, face_ids = redis.call('HGET', gallery, cursor_field) or '', now + ARGV[4], {{}}
+local function lease(face_id)
+  redis.call('ZADD', leases, lease_ends, face_id)
+  face_ids[#face_ids + 1] = face_id
 end
-local cursor, ended = redis.call('HGET', gallery, cursor_field) or '', false
-if #face_ids < limit then
+local function walk() -- on from the cursor; returns whether it has met the last face
   local after = cursor == '' and '-' or '(' .. cursor
   local page = redis.call('ZRANGE', faces, after, '+', 'BYLEX', 'LIMIT', 0, steps)
   for _, face_id in ipairs(page) do
-    if #face_ids == limit then break end
+    if #face_ids == limit then return false end
     cursor = face_id
     local leased = redis.call('ZSCORE', leases, face_id)
-    if not leased and redis.call('HEXISTS', face_key(face_id), feature) == 0 then
-      face_ids[#face_ids + 1] = face_id
-    end
+    if not leased and redis.call('HEXISTS', face_key(face_id), feature) == 0 then lease(face_id) end
   end
-  ended = #page < steps and (#page == 0 or cursor == page[#page])
+  return #page < steps
 end
-table.sort(face_ids)
-local lease_ends, rows = now + ARGV[4], {{}}
-for i, face_id in ipairs(face_ids) do
-  redis.call('ZADD', leases, lease_ends, face_id)
-  rows[i] = original(face_id)
+for _, face_id in ipairs(redis.call('ZRANGE', leases, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)) do
+  local revision, held = unpack(redis.call('HMGET', face_key(face_id), 'revision', feature))
+  if revision and not held then lease(face_id) else redis.call('ZREM', leases, face_id) end
 end
 local state = {GO_ON}
-if ended then
+if #face_ids < limit and walk() then
   state = {NOTHING_NOW}
-  if missing > redis.call('ZCARD', leases) then
-    cursor, state = '', {STARTED_OVER} -- faces behind the cursor are missing
+  if missing > redis.call('ZCARD', leases) then -- faces behind the cursor are missing
+    cursor, state = '', {STARTED_OVER}
+    walk()
   end
 end
+table.sort(face_ids)
+local rows = {{}}
+for i, face_id in ipairs(face_ids) do rows[i] = original(face_id) end
 redis.call('HSET', gallery, cursor_field, cursor)
 return {{state, incarnation, copy.number, lease_ends, rows}}
 """

@@ -123,3 +123,14 @@ async def test_a_fill_or_claim_of_a_copy_that_went_is_refused(stores: Stores) ->
             await translate(store, claim)
         with pytest.raises(CopiesChangedError):
             await store.claim("staff", OTHER_SPACE, 5, LONG_MS)
+
+
+async def test_a_claim_has_room_for_what_is_missing_before_and_behind_the_last(stores: Stores) -> None:
+    async with stores.open() as store:
+        await enrolled(store, 20)
+        await store.add_copy("staff", OTHER_SPACE)
+        assert await complete(store) == 20
+        for face_id in ("a-first", "z-last"):
+            await store.upsert("staff", [Face(face_id, "late")], Rendition(SPACE, unit_features(1, seed=4)))
+        assert ids(await store.claim("staff", OTHER_SPACE, 10, LONG_MS)) == ["a-first", "z-last"]
+        assert await store.claim("staff", OTHER_SPACE, 10, LONG_MS) is None
