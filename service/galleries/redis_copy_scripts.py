@@ -153,9 +153,9 @@ for i = 6, #ARGV, 5 do
     local fields = {{}}
     if origin == space then
       redis.call('HDEL', face, 'original')
-      hold(fields, space, original)
+      hold(face_id, fields, copy, original)
     else
-      hold(fields, space, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+      hold(face_id, fields, copy, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
     end
     redis.call('HSET', face, unpack(fields))
     written = written + 1

@@ -45,9 +45,10 @@ end
 local function counted(field) return tonumber(redis.call('HGET', gallery, field) or 0) end
 """
 
-# The fields of a face by which it is in the copy of a space, and that it counts there.
+# The fields of a face by which it is in a copy, that it counts there, and that no lease on it counts any more.
 HOLD = """
-local function hold(fields, space, feature, translator, confidence)
+local function hold(face_id, fields, copy, feature, translator, confidence)
+  local space = copy.space
   fields[#fields + 1], fields[#fields + 2] = 'feature:' .. space, feature
   if translator and translator ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'translator:' .. space, translator
@@ -57,6 +58,7 @@ local function hold(fields, space, feature, translator, confidence)
     fields[#fields + 1], fields[#fields + 2] = 'confidence:' .. space, confidence
   end
   count('held:' .. space, 1)
+  redis.call('ZREM', leases_key(copy), face_id)
 end
 """
 
@@ -121,7 +123,7 @@ for i = first, #ARGV, width do
   if ARGV[i + 4] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'metadata', ARGV[i + 4] end
   for n, rendition in ipairs(renditions) do
     local feature, confidence = ARGV[i + 3 + 2 * n], ARGV[i + 4 + 2 * n]
-    if rendition.copy then hold(fields, rendition.space, feature, rendition.translator, confidence)
+    if rendition.copy then hold(face_id, fields, rendition.copy, feature, rendition.translator, confidence)
     else fields[#fields + 1], fields[#fields + 2] = 'original', feature end
   end
   local before = redis.call('HGET', face, 'subject')

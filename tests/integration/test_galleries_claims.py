@@ -134,3 +134,16 @@ async def test_a_claim_has_room_for_what_is_missing_before_and_behind_the_last(s
             await store.upsert("staff", [Face(face_id, "late")], Rendition(SPACE, unit_features(1, seed=4)))
         assert ids(await store.claim("staff", OTHER_SPACE, 10, LONG_MS)) == ["a-first", "z-last"]
         assert await store.claim("staff", OTHER_SPACE, 10, LONG_MS) is None
+
+
+async def test_faces_that_were_filled_by_their_enrolment_keep_no_other_from_being_claimed(stores: Stores) -> None:
+    async with stores.open() as store:
+        faces, _ = await enrolled(store, 20)
+        await store.add_copy("staff", OTHER_SPACE)
+        claim = await store.claim("staff", OTHER_SPACE, 20, LONG_MS)
+        assert claim is not None
+        anew = unit_features(5, seed=4)
+        await store.upsert("staff", faces[:5], Rendition(SPACE, anew), [translated(anew)])
+        await store.upsert("staff", [Face("a-first", "late")], Rendition(SPACE, anew[:1]))
+        assert ids(await store.claim("staff", OTHER_SPACE, 10, LONG_MS)) == ["a-first"]
+        assert await translate(store, claim) == 15
