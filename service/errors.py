@@ -21,6 +21,7 @@ GatewayError
  │   ├─ DuplicateFaceError         the face is enrolled under another subject
  │   ├─ CopiesChangedError         a gallery's copies are not those the caller knew
  │   ├─ CopyExistsError, CopyServesError, CopyIncompleteError
+ │   ├─ RankingLimitError          ranking subjects takes more faces than are looked at
  │   ├─ GalleryTooSmallError       too few faces for an approximate search
  │   └─ MigrationStateError        the migration is not at the point this asks for
  ├─ EngineError
@@ -157,6 +158,10 @@ class CopyServesError(ConflictError):
 
 class CopyIncompleteError(ConflictError):
     """A copy in which a face is missing cannot serve."""
+
+
+class RankingLimitError(ConflictError):
+    """Ranking subjects takes more faces than the store looks at for one probe."""
 
 
 class GalleryTooSmallError(ConflictError):

@@ -35,6 +35,7 @@ class Metrics:
     gallery_enrolled_faces: Counter  # store, gallery
     migration_faces: Counter  # outcome
     migration_missing_faces: Gauge  # gallery
+    migration_unreachable_galleries: Gauge
     migration_rows_in_flight: Gauge
     migration_shadow_searches: Counter  # outcome
     build_info: Info
@@ -88,6 +89,9 @@ def create_metrics() -> Metrics:
         gallery_enrolled_faces=counter("gallery_enrolled_faces_total", "Faces written.", "store", "gallery"),
         migration_faces=counter("migration_faces_total", "Faces that migrations claimed.", "outcome"),
         migration_missing_faces=gauge("migration_missing_faces", "Faces that a copy lacks.", "gallery"),
+        migration_unreachable_galleries=gauge(
+            "migration_unreachable_galleries", "Migrating galleries that cannot be reached."
+        ),
         migration_rows_in_flight=gauge("migration_rows_in_flight", "Features being translated by migrations."),
         migration_shadow_searches=counter(
             "migration_shadow_searches_total", "Searches chosen to be repeated on the other copy.", "outcome"

@@ -48,6 +48,7 @@ TABLE: Final[Mapping[type[errors.GatewayError], Kind]] = {
     errors.CopyExistsError: Kind(409, "copy-exists", "The gallery has this copy, or two, already"),
     errors.CopyServesError: Kind(409, "copy-serves", "The copy serves searches"),
     errors.CopyIncompleteError: Kind(409, "copy-incomplete", "The copy lacks faces"),
+    errors.RankingLimitError: Kind(409, "ranking-limit", "Ranking subjects takes too many faces"),
     errors.GalleryTooSmallError: Kind(409, "gallery-too-small", "The gallery holds too few faces for this"),
     errors.MigrationStateError: Kind(409, "migration-state", "The migration is not at this point"),
     errors.EngineError: Kind(502, "engine-failed", "The engine failed"),

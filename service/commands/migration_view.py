@@ -50,7 +50,10 @@ def print_migrations(answer: dict[str, Any]) -> None:
     for found in answer["migrations"]:
         route = f"{found['source_model']} → {found['target_model']}"
         table.add_row(found["id"], found["gallery"], route, found["state"], found["changed_at"])
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if answer["unreachable"]:
+        console.print(f"when last seen, for they cannot be reached now: {', '.join(answer['unreachable'])}")
 
 
 def print_migration(migration: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from service.galleries.values import (
     FaceRecord,
     Found,
     GalleryInfo,
+    Listing,
     Original,
     Ranking,
     Rendition,
@@ -53,8 +54,8 @@ class GalleryStore(Protocol):
         """Describe a gallery. Raises UnknownGalleryError."""
         ...
 
-    async def list(self) -> list[GalleryInfo]:
-        """All galleries, by name."""
+    async def list(self) -> Listing:
+        """All galleries, by name: those that cannot be reached now do not hide the others."""
         ...
 
     async def drop(self, gallery: str) -> None:
@@ -70,7 +71,8 @@ class GalleryStore(Protocol):
     ) -> Sequence[bool]:
         """Enrol or replace faces [N], all or none, in the serving copy and every other; returns which [N] were new.
 
-        Of a face that is given twice the last row holds, and the first is the new one if it was not there before.
+        Of a face that is given twice the last row holds, and the first is the new one if it was not there before. What
+        is kept with a subject goes if it has no face after the last row.
         `original` is kept whether or not a copy is in its space. A replaced face is taken out of every
         copy for which nothing is given: what lies there was made of a photo that is no longer enrolled.
 
@@ -119,6 +121,7 @@ class GalleryStore(Protocol):
         Raises:
             UnknownGalleryError.
             GallerySpaceMismatchError: no copy is in this space.
+            RankingLimitError: to rank subjects takes more faces than the store looks at for one probe.
         """
         ...
 
@@ -163,8 +166,9 @@ class GalleryStore(Protocol):
 
         Raises:
             UnknownGalleryError.
-            CopyIncompleteError: there is no such copy, or it has to be `complete` and a face is missing in it. Without,
-                searches miss that face until it is claimed and filled, or this copy serves no more.
+            CopyIncompleteError: there is no such copy, or it has to be `complete` and a face is missing in it, be it
+                the one that serves already. Without, searches miss that face until it is claimed and filled, or this
+                copy serves no more.
         """
         ...
 
@@ -173,7 +177,7 @@ class GalleryStore(Protocol):
         ...
 
     async def claim(self, gallery: str, space: FeatureSpace, limit: int, lease_ms: int) -> Claim | None:
-        """Lease faces that are missing in a copy and not leased; None when there is none now.
+        """Lease faces that are missing in a copy and not leased for it; None when there is none now.
 
         Claims are in order of face_id; those whose lease ended come again.
 

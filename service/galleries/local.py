@@ -29,6 +29,7 @@ from service.galleries.values import (
     FaceRecord,
     Found,
     GalleryInfo,
+    Listing,
     Original,
     Ranking,
     Rendition,
@@ -88,9 +89,9 @@ class LocalGalleries:
         """Describe a gallery."""
         return self._keeper.info(gallery)
 
-    async def list(self) -> list[GalleryInfo]:
+    async def list(self) -> Listing:
         """All galleries, by name."""
-        return sorted(self._keeper.infos.values(), key=lambda info: info.name)
+        return Listing(sorted(self._keeper.infos.values(), key=lambda info: info.name))
 
     async def drop(self, gallery: str) -> None:
         """Delete a gallery with all faces and copies."""

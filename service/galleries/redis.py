@@ -33,6 +33,7 @@ from service.galleries.values import (
     FaceRecord,
     Found,
     GalleryInfo,
+    Listing,
     Original,
     Ranking,
     Rendition,
@@ -86,9 +87,10 @@ class RedisGalleries:
         return (await redis_lifecycle.find(self._redis, gallery)).info
 
     @bounded
-    async def list(self) -> list[GalleryInfo]:
+    async def list(self) -> Listing:
         """All galleries, by name."""
-        return [record.info for record in await redis_lifecycle.find_all(self._redis)]
+        records, unreachable = await redis_lifecycle.find_all(self._redis)
+        return Listing([record.info for record in records], unreachable)
 
     @bounded
     async def drop(self, gallery: str) -> None:
@@ -238,8 +240,10 @@ class RedisGalleries:
 
     async def _erase_what_is_left(self) -> None:
         """Complete the drops of gateways that have ended since."""
-        await redis_lifecycle.purge_what_is_left(self._redis)
-        await redis_copies.take_out_what_is_left(self._redis)
+        is_purged = await redis_lifecycle.purge_what_is_left(self._redis)
+        is_taken_out = await redis_copies.take_out_what_is_left(self._redis)
+        if not (is_purged and is_taken_out):
+            raise GalleryUnavailableError("some galleries cannot be reached")
 
     async def close(self) -> None:
         """Close every connection. Writes need no flush."""

@@ -10,8 +10,9 @@ from service.galleries.redis_commands import RedisCommands, refusals_in_our_word
 from service.galleries.redis_features import from_half
 from service.galleries.redis_index import complete_index, drop_approximate_index, has_approximate_index
 from service.galleries.redis_lifecycle import find_copy
+from service.galleries.redis_nearest import Search
 from service.galleries.redis_records import GalleryRecord, HeldCopy, approximation_text, key_of
-from service.galleries.redis_search import Search, search_index
+from service.galleries.redis_search import search_index
 from service.galleries.refusals import APPROXIMATION_REMOVED, COPY_DROPPED
 from service.galleries.values import Approximation
 

@@ -76,15 +76,11 @@ class RedisClusterConnection:
 
     async def commands(self, commands: Sequence[Command]) -> list[Any]:
         """The answers to many commands that change nothing, server by server. Raises CommandRefusedError."""
-        places: dict[str, list[int]] = {}
-        for place, command in enumerate(commands):
-            places.setdefault(await self._holder_of(_key_of(command)), []).append(place)
-        answers: list[Any] = [None] * len(commands)
-        for some in places.values():
-            found = await self._ask_together([commands[place] for place in some])
-            for place, answer in zip(some, found, strict=True):
-                answers[place] = answer
-        return answers
+        return await self._ask_servers(commands, self._ask_together)
+
+    async def reachable(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers as of `commands`, None where a server cannot be reached. Raises CommandRefusedError."""
+        return await self._ask_servers(commands, self._ask_if_reachable)
 
     async def read(self, script: str, key: str, *arguments: Argument) -> Any:  # noqa: ANN401
         """The answer of a Lua script that changes nothing."""
@@ -117,8 +113,30 @@ class RedisClusterConnection:
         for server in self._servers.values():
             await server.close()
 
+    async def _ask_servers(
+        self, commands: Sequence[Command], ask: Callable[[Sequence[Command]], Awaitable[list[Any]]]
+    ) -> list[Any]:
+        ranges = await self._known_ranges()
+        places: dict[str | None, list[int]] = {}
+        for place, command in enumerate(commands):
+            places.setdefault(_holder(ranges, _key_of(command)), []).append(place)
+        answers: list[Any] = [None] * len(commands)
+        for some in places.values():
+            for place, answer in zip(some, await ask([commands[place] for place in some]), strict=True):
+                answers[place] = answer
+        return answers
+
     async def _ask_together(self, commands: Sequence[Command]) -> list[Any]:
         return await self._ask(_key_of(commands[0]), lambda server: server.commands(commands))
+
+    async def _ask_if_reachable(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            async with within(self._timeout_s / 2):  # a server that hangs leaves the others their time
+                return await self._ask_together(commands)
+        except CommandRefusedError:
+            raise
+        except GalleryUnavailableError:
+            return [None] * len(commands)
 
     async def _ask(self, key: str, ask: Callable[[RedisConnection], Awaitable[T]]) -> T:
         for _ in range(REDIRECTIONS_MAX):
@@ -134,12 +152,11 @@ class RedisClusterConnection:
         raise GalleryUnavailableError("the servers of the cluster do not agree which of them holds the gallery")
 
     async def _holder_of(self, key: str) -> str:
-        slot = key_slot(key.encode())
-        for held in await self._known_ranges():
-            if held.first <= slot <= held.last:
-                return held.address
-        self._ranges = []
-        raise GalleryUnavailableError("no server of the cluster holds the gallery now")
+        holder = _holder(await self._known_ranges(), key)
+        if holder is None:
+            self._ranges = []
+            raise GalleryUnavailableError("no server of the cluster holds the gallery now")
+        return holder
 
     async def _known_ranges(self) -> list[_Range]:
         if not self._ranges:
@@ -172,6 +189,11 @@ class RedisClusterConnection:
 
 def _key_of(command: Command) -> str:
     return str(command[1])
+
+
+def _holder(ranges: Sequence[_Range], key: str) -> str | None:
+    slot = key_slot(key.encode())
+    return next((held.address for held in ranges if held.first <= slot <= held.last), None)
 
 
 def _address(primary: Sequence[Any], host_asked: str) -> str:

@@ -69,6 +69,10 @@ class RedisCommands(Protocol):
         """The answers to many commands, sent in bounded pipelines. Raises CommandRefusedError if one is refused."""
         ...
 
+    async def reachable(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers as of `commands`, None where a server cannot be reached. Raises CommandRefusedError."""
+        ...
+
     async def read(self, script: str, key: str, *arguments: Argument) -> Any:  # noqa: ANN401
         """The answer of a Lua script that changes nothing. Raises CommandRefusedError."""
         ...

@@ -68,6 +68,10 @@ class RedisConnection:
                 answers += await pipeline.execute()
         return answers
 
+    async def reachable(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers of the one server, which has them all or none."""
+        return await self.commands(commands)
+
     async def read(self, script: str, key: str, *arguments: Argument) -> Any:  # noqa: ANN401
         """The answer of a Lua script that changes nothing."""
         return await self.command("EVAL", script, 1, key, *arguments)

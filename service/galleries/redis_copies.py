@@ -41,11 +41,13 @@ async def take_out(redis: RedisCommands, gallery: str, space: str) -> None:
             pass
 
 
-async def take_out_what_is_left(redis: RedisCommands) -> None:
-    """Take out copies that were dropped by who has ended since."""
-    for record in await find_all(redis):
+async def take_out_what_is_left(redis: RedisCommands) -> bool:
+    """Take out copies that were dropped by who has ended since; False if some galleries cannot be reached."""
+    records, unreachable = await find_all(redis)
+    for record in records:
         for space in record.dropped:
             await take_out(redis, record.name, space)
+    return not unreachable
 
 
 async def serve(redis: RedisCommands, gallery: str, space: FeatureSpace, key: str | None, complete: bool) -> None:

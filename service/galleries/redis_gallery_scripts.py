@@ -53,7 +53,10 @@ for _, face_id in ipairs(face_ids) do
 end
 redis.call('ZREMRANGEBYRANK', base .. ':faces', 0, ARGV[2] - 1)
 if redis.call('EXISTS', base .. ':faces') == 1 then return 1 end
-redis.call('DEL', base .. ':leases', base .. ':described')
+for _, copy in ipairs(redis.call('HMGET', KEYS[1] .. ':dropped', 'serving', 'second')) do
+  if copy then redis.call('DEL', base .. ':leases:' .. string.match(copy, '^%d+')) end
+end
+redis.call('DEL', base .. ':described')
 return 0
 """
 

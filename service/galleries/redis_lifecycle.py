@@ -30,11 +30,15 @@ async def find_copy(redis: RedisCommands, gallery: str, space: FeatureSpace) -> 
     return record, copy
 
 
-async def find_all(redis: RedisCommands) -> list[GalleryRecord]:
-    """All galleries, by name. A name without a gallery is about to come or has just gone."""
+async def find_all(redis: RedisCommands) -> tuple[list[GalleryRecord], list[str]]:
+    """All galleries, by name, and the names of those that cannot be reached.
+
+    A name without a gallery is about to come or has just gone.
+    """
     names = sorted(name.decode() for name in await redis.command("HKEYS", GALLERIES_KEY))
-    found = await redis.commands([("HGETALL", key_of(name)) for name in names])
-    return [GalleryRecord.read(name, fields) for name, fields in zip(names, found, strict=True) if fields]
+    found = dict(zip(names, await redis.reachable([("HGETALL", key_of(name)) for name in names]), strict=True))
+    records = [GalleryRecord.read(name, fields) for name, fields in found.items() if fields]
+    return records, [name for name, fields in found.items() if fields is None]
 
 
 async def create(redis: RedisCommands, gallery: str, space: FeatureSpace, galleries_max: int) -> bool:
@@ -72,12 +76,13 @@ async def purge(redis: RedisCommands, gallery: str) -> bool:
     return True
 
 
-async def purge_what_is_left(redis: RedisCommands) -> None:
-    """Erase galleries that were dropped by who has ended since."""
+async def purge_what_is_left(redis: RedisCommands) -> bool:
+    """Erase galleries that were dropped by who has ended since; False if some cannot be reached."""
     names = [name.decode() for name in await redis.command("HKEYS", GALLERIES_KEY)]
-    dropped = await redis.commands([("EXISTS", dropped_key_of(name)) for name in names])
+    dropped = await redis.reachable([("EXISTS", dropped_key_of(name)) for name in names])
     for name in (name for name, is_dropped in zip(names, dropped, strict=True) if is_dropped):
         await purge(redis, name)
+    return None not in dropped
 
 
 async def _create_or_find(

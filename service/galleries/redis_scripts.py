@@ -17,9 +17,10 @@ local gallery = KEYS[1]
 local incarnation = redis.call('HGET', gallery, 'incarnation')
 if not incarnation then return redis.error_reply('UNKNOWNGALLERY') end
 local base = gallery .. ':' .. incarnation
-local faces, leases, described = base .. ':faces', base .. ':leases', base .. ':described'
+local faces, described = base .. ':faces', base .. ':described'
 local function face_key(face_id) return base .. ':face:' .. face_id end
 local function subject_key(subject) return base .. ':subject:' .. subject end
+local function leases_key(copy) return base .. ':leases:' .. copy.number end
 
 local copies = {} -- the serving one first
 for i, text in ipairs(redis.call('HMGET', gallery, 'serving', 'second')) do
@@ -44,9 +45,10 @@ end
 local function counted(field) return tonumber(redis.call('HGET', gallery, field) or 0) end
 """
 
-# The fields of a face by which it is in the copy of a space, and that it counts there.
+# The fields of a face by which it is in a copy, that it counts there, and that no lease on it counts any more.
 HOLD = """
-local function hold(fields, space, feature, translator, confidence)
+local function hold(face_id, fields, copy, feature, translator, confidence)
+  local space = copy.space
   fields[#fields + 1], fields[#fields + 2] = 'feature:' .. space, feature
   if translator and translator ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'translator:' .. space, translator
@@ -56,19 +58,26 @@ local function hold(fields, space, feature, translator, confidence)
     fields[#fields + 1], fields[#fields + 2] = 'confidence:' .. space, confidence
   end
   count('held:' .. space, 1)
+  redis.call('ZREM', leases_key(copy), face_id)
 end
 """
 
 _SUBJECTS = """
+local left = {} -- subjects that a face has left: a later row may bring another, so none is forgotten before the last
 local function join(subject, face_id)
-  if redis.call('EXISTS', subject_key(subject)) == 0 then count('subjects', 1) end
+  if not left[subject] and redis.call('EXISTS', subject_key(subject)) == 0 then count('subjects', 1) end
   redis.call('SADD', subject_key(subject), face_id)
 end
 local function leave(subject, face_id)
   redis.call('SREM', subject_key(subject), face_id)
-  if redis.call('EXISTS', subject_key(subject)) == 0 then
-    redis.call('HDEL', described, subject)
-    count('subjects', -1)
+  left[subject] = true
+end
+local function forget_faceless()
+  for subject in pairs(left) do
+    if redis.call('EXISTS', subject_key(subject)) == 0 then
+      redis.call('HDEL', described, subject)
+      count('subjects', -1)
+    end
   end
 end
 local function uncount(face) -- a face that is to be deleted or made anew
@@ -114,7 +123,7 @@ for i = first, #ARGV, width do
   if ARGV[i + 4] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'metadata', ARGV[i + 4] end
   for n, rendition in ipairs(renditions) do
     local feature, confidence = ARGV[i + 4 + 2 * n], ARGV[i + 5 + 2 * n]
-    if rendition.copy then hold(fields, rendition.space, feature, rendition.translator, confidence)
+    if rendition.copy then hold(face_id, fields, rendition.copy, feature, rendition.translator, confidence)
     else fields[#fields + 1], fields[#fields + 2] = 'original', feature end
   end
   local before = redis.call('HGET', face, 'subject')
@@ -133,6 +142,7 @@ for i = first, #ARGV, width do
   count('origin:' .. origin, 1)
   redis.call('HSET', face, unpack(fields))
 end
+forget_faceless()
 write_counts()
 return table.concat(rows)
 """
@@ -142,7 +152,7 @@ local function delete(face_id, subject)
   uncount(face_key(face_id))
   redis.call('DEL', face_key(face_id))
   redis.call('ZREM', faces, face_id)
-  redis.call('ZREM', leases, face_id)
+  for _, copy in ipairs(copies) do redis.call('ZREM', leases_key(copy), face_id) end
   leave(subject, face_id)
   count('faces', -1)
 end
@@ -153,6 +163,7 @@ DELETE_FACE = f"""{_DELETION}
 local subject = redis.call('HGET', face_key(ARGV[1]), 'subject')
 if not subject then return redis.error_reply('UNKNOWNFACE') end
 delete(ARGV[1], subject)
+forget_faceless()
 write_counts()
 return 1
 """
@@ -162,6 +173,7 @@ DELETE_SUBJECT = f"""{_DELETION}
 local face_ids = redis.call('SMEMBERS', subject_key(ARGV[1]))
 if #face_ids == 0 then return redis.error_reply('UNKNOWNSUBJECT') end
 for _, face_id in ipairs(face_ids) do delete(face_id, ARGV[1]) end
+forget_faceless()
 write_counts()
 return #face_ids
 """

@@ -16,6 +16,7 @@ COPY_SERVES: Final = "the copy serves searches"
 COPY_INCOMPLETE: Final = "no copy in this feature space holds every face"
 COPY_DROPPED: Final = "the copy was dropped while its approximate search was being built"
 APPROXIMATION_REMOVED: Final = "the approximate search was removed while it was being built"
+RANKING_LIMIT: Final = "to rank these subjects takes more faces than are looked at for one probe"
 NOTES_FULL: Final = "no further note or count can be kept"
 
 

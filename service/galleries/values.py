@@ -131,6 +131,14 @@ class GalleryInfo:
     incarnation: str = field(default="", compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The galleries of a store, by name; of the `unreachable` ones nothing but the name is known now."""
+
+    galleries: list[GalleryInfo]
+    unreachable: list[str] = field(default_factory=list)
+
+
 class Ranking(StrEnum):
     """What is ranked: faces, or subjects by the similarity of their best face or the mean over their faces."""
 

@@ -94,6 +94,7 @@ class Backfill:
         self._woken = woken
         self._is_troubled = False  # a lane met something that time may mend
         self._gauged: set[str] = set()
+        self._unreachable: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Look for work, do it, wait; for ever."""
@@ -136,10 +137,11 @@ class Backfill:
         return bool(filled)
 
     async def _look(self) -> list[Work]:
-        migrations = await self._migrations.active()
+        migrations, unreachable = await self._migrations.active()
         self._looked(migrations)
+        self._tell(unreachable)
         lacking, missing = list[Work](), dict[str, int]()
-        for migration in migrations:
+        for migration in (m for m in migrations if m.gallery not in unreachable):
             info = await self._migrations.info(migration)
             if info is None or len(info.copies) == 1 or migration.reason is not None:
                 continue
@@ -155,6 +157,12 @@ class Backfill:
             await self._fail(work, NO_ROUTE)
         self._pace.looked(has_work=bool(todo))
         return todo
+
+    def _tell(self, unreachable: frozenset[str]) -> None:
+        if unreachable - self._unreachable:
+            logger.warning("migrations of %d galleries that cannot be reached wait", len(unreachable))
+        self._metrics.migration_unreachable_galleries.set(len(unreachable))
+        self._unreachable = unreachable
 
     def _show(self, missing: Mapping[str, int]) -> None:
         for label in self._gauged - missing.keys():

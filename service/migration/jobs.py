@@ -5,14 +5,15 @@ record by what the store shows. A crash between the two is set right by whoever 
 keys, so that who was held up touches none that has begun since.
 """
 
+import asyncio
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from service.bounds import Deadline
-from service.errors import CopyExistsError, MigrationStateError, UnknownGalleryError
+from service.errors import CopyExistsError, GalleryUnavailableError, MigrationStateError, UnknownGalleryError
 from service.galleries.base import GalleryStore
 from service.galleries.values import GalleryInfo
 from service.live_catalog import LiveCatalog
@@ -22,7 +23,15 @@ from service.migration.record_keeping import Records
 
 ID_BYTES: Final = 12
 TRIES_MAX: Final = 16  # of a change, each lost to somebody who was faster
+LOOK_S: Final = 2.0  # at one gallery among others, which do not wait longer for it
 CANCELLABLE: Final = frozenset({State.BACKFILLING, State.READY, State.FAILED})
+
+
+class Standing(NamedTuple):
+    """Migrations as they stand now; those of `unreachable` galleries as they were when last seen."""
+
+    migrations: list[Migration]
+    unreachable: frozenset[str]
 
 
 class Migrations:
@@ -85,14 +94,14 @@ class Migrations:
         """A migration as it stands now. Raises UnknownMigrationError."""
         return await self._settle(await self._records.get(migration_id))
 
-    async def active(self) -> list[Migration]:
-        """Those under way, as they stand now, oldest first."""
-        migrations = [await self._settle(migration) for migration in await self._records.active()]
-        return [migration for migration in migrations if not migration.is_finished]
+    async def active(self) -> Standing:
+        """Those under way, oldest first."""
+        migrations, unreachable = await self._look_at(await self._records.active())
+        return Standing([migration for migration in migrations if not migration.is_finished], unreachable)
 
-    async def all(self) -> list[Migration]:
+    async def all(self) -> Standing:
         """Those under way and the latest finished ones, newest first."""
-        return [await self._settle(migration) for migration in await self._records.all()]
+        return await self._look_at(await self._records.all())
 
     async def cut_over(self, migration_id: str) -> Migration:
         """Let searches be served by the new copy.
@@ -154,6 +163,18 @@ class Migrations:
         if migration.state not in states:
             raise MigrationStateError(f"a migration that is {migration.state} cannot be {what}")
         return migration
+
+    async def _look_at(self, migrations: Sequence[Migration]) -> Standing:
+        settled = await asyncio.gather(*map(self._settle_if_reachable, migrations))
+        unreachable = {m.gallery for m, found in zip(migrations, settled, strict=True) if found is None}
+        return Standing([found or m for m, found in zip(migrations, settled, strict=True)], frozenset(unreachable))
+
+    async def _settle_if_reachable(self, migration: Migration) -> Migration | None:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                return await self._settle(migration)
+        except (GalleryUnavailableError, TimeoutError):
+            return None
 
     async def _settle(self, migration: Migration) -> Migration:
         """The record as the gallery shows it, written where it differs."""

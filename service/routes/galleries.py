@@ -63,11 +63,12 @@ class GalleryAnswer(GallerySummary):
 
 
 class GalleriesAnswer(BaseModel):
-    """All galleries, by name."""
+    """All galleries, by name. Of the `unreachable` ones nothing but the name is known now."""
 
     model_config = ConfigDict(extra="forbid")
 
     galleries: list[GallerySummary]
+    unreachable: list[Name]
 
 
 router = APIRouter(prefix="/galleries", tags=["galleries"], responses=problems(400, 401, 403, 429, 503, 504))
@@ -75,8 +76,12 @@ router = APIRouter(prefix="/galleries", tags=["galleries"], responses=problems(4
 
 @router.get("", summary="All galleries", dependencies=READING)
 async def list_galleries(parts: PartsDependency) -> GalleriesAnswer:
-    """Names, feature spaces and sizes."""
-    return GalleriesAnswer(galleries=[_summarise(info) for info in await parts.galleries.list()])
+    """Names, feature spaces and sizes.
+
+    Where some of a cluster's servers are out of reach, the galleries they hold are named in `unreachable`.
+    """
+    listing = await parts.galleries.list()
+    return GalleriesAnswer(galleries=[_summarise(info) for info in listing.galleries], unreachable=listing.unreachable)
 
 
 @router.get("/{gallery}", summary="One gallery", dependencies=READING, responses=problems(404))

@@ -60,11 +60,15 @@ class MigrationSummary(BaseModel):
 
 
 class MigrationsAnswer(BaseModel):
-    """Migrations under way and the latest finished ones, newest first."""
+    """Migrations under way and the latest finished ones, newest first.
+
+    Those of `unreachable` galleries stand as they were when last seen.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     migrations: list[MigrationSummary]
+    unreachable: list[Name]
 
 
 class MigrationAnswer(MigrationSummary):
@@ -105,8 +109,14 @@ async def post_migration(
 
 @router.get("/migrations", summary="All migrations")
 async def list_migrations(parts: PartsDependency) -> MigrationsAnswer:
-    """Those under way, and the latest 100 finished ones."""
-    return MigrationsAnswer(migrations=[MigrationSummary.of(m) for m in await parts.migrations.all()])
+    """Those under way, and the latest 100 finished ones.
+
+    Where some of a cluster's servers are out of reach, the migrating galleries they hold are named in `unreachable`.
+    """
+    migrations, unreachable = await parts.migrations.all()
+    return MigrationsAnswer(
+        migrations=[MigrationSummary.of(migration) for migration in migrations], unreachable=sorted(unreachable)
+    )
 
 
 @router.get("/migrations/{migration}", summary="One migration")

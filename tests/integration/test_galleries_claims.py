@@ -123,3 +123,47 @@ async def test_a_fill_or_claim_of_a_copy_that_went_is_refused(stores: Stores) ->
             await translate(store, claim)
         with pytest.raises(CopiesChangedError):
             await store.claim("staff", OTHER_SPACE, 5, LONG_MS)
+
+
+async def test_a_claim_has_room_for_what_is_missing_before_and_behind_the_last(stores: Stores) -> None:
+    async with stores.open() as store:
+        await enrolled(store, 20)
+        await store.add_copy("staff", OTHER_SPACE)
+        assert await complete(store) == 20
+        for face_id in ("a-first", "z-last"):
+            await store.upsert("staff", [Face(face_id, "late")], Rendition(SPACE, unit_features(1, seed=4)))
+        assert ids(await store.claim("staff", OTHER_SPACE, 10, LONG_MS)) == ["a-first", "z-last"]
+        assert await store.claim("staff", OTHER_SPACE, 10, LONG_MS) is None
+
+
+async def test_faces_that_were_filled_by_their_enrolment_keep_no_other_from_being_claimed(stores: Stores) -> None:
+    async with stores.open() as store:
+        faces, _ = await enrolled(store, 20)
+        await store.add_copy("staff", OTHER_SPACE)
+        claim = await store.claim("staff", OTHER_SPACE, 20, LONG_MS)
+        assert claim is not None
+        anew = unit_features(5, seed=4)
+        await store.upsert("staff", faces[:5], Rendition(SPACE, anew), [translated(anew)])
+        await store.upsert("staff", [Face("a-first", "late")], Rendition(SPACE, anew[:1]))
+        assert ids(await store.claim("staff", OTHER_SPACE, 10, LONG_MS)) == ["a-first"]
+        assert await translate(store, claim) == 15
+
+
+async def test_a_lease_ends_with_what_was_missing(stores: Stores) -> None:
+    feature = unit_features(1, seed=4)
+    async with stores.open() as store:
+        faces, _ = await enrolled(store, 3)
+        await store.add_copy("staff", OTHER_SPACE)
+        claim = await store.claim("staff", OTHER_SPACE, 3, LONG_MS)
+        assert claim is not None
+        deleted, filled, leased = faces
+        await store.delete_face("staff", deleted.face_id)
+        await store.upsert("staff", [filled], Rendition(SPACE, feature), [translated(feature)])
+        for face in (deleted, filled, leased):  # from now on missing, but for the last one for the first time
+            await store.upsert("staff", [face], Rendition(SPACE, feature))
+        again = await store.claim("staff", OTHER_SPACE, 3, LONG_MS)
+        assert again is not None
+        assert ids(again) == sorted([deleted.face_id, filled.face_id])
+        assert await translate(store, claim) == 0
+        assert ids(await store.claim("staff", OTHER_SPACE, 3, LONG_MS)) == [leased.face_id]
+        assert await translate(store, again) == 2

@@ -27,14 +27,14 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_gallery_is_created_once_described_listed_and_dropped(stores: Stores) -> None:
     async with stores.open() as store:
-        assert await store.list() == []
+        assert (await store.list()).galleries == []
         assert await store.create("visitors", SPACE) is True
         assert await store.create("visitors", SPACE) is False
         assert await store.create("staff", SPACE) is True
         assert await store.info("visitors") == info_of("visitors", 0, 0)
-        assert [info.name for info in await store.list()] == ["staff", "visitors"]
+        assert [info.name for info in (await store.list()).galleries] == ["staff", "visitors"]
         await store.drop("visitors")
-        assert [info.name for info in await store.list()] == ["staff"]
+        assert [info.name for info in (await store.list()).galleries] == ["staff"]
         with pytest.raises(UnknownGalleryError):
             await store.drop("visitors")
 

@@ -128,6 +128,37 @@ async def test_a_subject_is_described_by_the_enrolment_of_its_faces(stores: Stor
         assert [face.face.subject_metadata for face in await store.originals("staff", "d", 9)] == [None]
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        [Face("old", "bert"), Face("new", "anna")],  # the last face goes before another comes
+        [Face("old", "bert"), Face("old", "anna")],
+        [Face("old", "bert"), Face("new", "anna"), Face("new", "bert"), Face("newer", "anna")],
+    ],
+)
+async def test_a_subject_that_has_a_face_after_the_last_row_keeps_its_metadata(
+    stores: Stores, given: list[Face]
+) -> None:
+    async with stores.open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", [Face("old", "anna")], native(unit_features(1)))
+        await store.describe_subject("staff", "anna", '{"room":12}')
+        await store.upsert("staff", given, native(unit_features(len(given))))
+        last = {face.face_id: face.subject for face in given}
+        assert (await store.subject("staff", "anna")).metadata == '{"room":12}'
+        assert (await store.info("staff")).subjects == len(set(last.values()))
+
+
+async def test_a_subject_that_comes_and_goes_in_one_batch_was_never_there(stores: Stores) -> None:
+    async with stores.open() as store:
+        await store.create("staff", SPACE)
+        passing = [Face("a", "anna"), Face("a", "bert")]
+        assert await store.upsert("staff", passing, native(unit_features(2))) == [True, False]
+        assert await store.info("staff") == info_of("staff", 1, 1)
+        with pytest.raises(UnknownSubjectError):
+            await store.subject("staff", "anna")
+
+
 async def test_deleting_a_face_or_a_subject_takes_it_out_of_search_counts_and_originals(stores: Stores) -> None:
     faces, features = faces_of(30, faces_per_subject=3), unit_features(30)
     async with stores.open() as store:

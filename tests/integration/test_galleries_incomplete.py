@@ -128,6 +128,41 @@ async def test_each_copy_is_filled_with_what_it_lacks_of_the_other(stores: Store
         await store.serve("staff", OTHER_SPACE)
 
 
+async def test_who_asks_that_nothing_is_missing_is_refused_though_it_serves_already(stores: Stores) -> None:
+    async with stores.open() as store:
+        await enrolled(store, FACES)
+        for _ in range(2):
+            await store.serve("staff", SPACE)
+        await store.add_copy("staff", OTHER_SPACE)
+        for _ in range(2):
+            await store.serve("staff", OTHER_SPACE, complete=False)
+            with pytest.raises(CopyIncompleteError):
+                await store.serve("staff", OTHER_SPACE)
+        assert (await store.info("staff")).space == OTHER_SPACE
+        await complete(store)
+        await store.serve("staff", OTHER_SPACE)
+
+
+async def test_a_face_that_is_leased_for_one_copy_can_be_claimed_for_the_other(stores: Stores) -> None:
+    newcomers = [face.face_id for face in NEWCOMERS]
+    async with stores.open() as store:
+        await rolled_back(store)
+        await store.drop_copy("staff", OTHER_SPACE)
+        await store.add_copy("staff", OTHER_SPACE)  # newcomers are in neither copy now
+        old = await store.claim("staff", SPACE, 100, LONG_MS)
+        new = await store.claim("staff", OTHER_SPACE, 100, LONG_MS)
+        assert old is not None
+        assert new is not None
+        assert ids(old) == newcomers
+        assert len(ids(new)) == FACES + 4
+        await store.serve("staff", OTHER_SPACE, complete=False)
+        assert [await store.claim("staff", space, 100, LONG_MS) for space in (SPACE, OTHER_SPACE)] == [None, None]
+        assert await fill(store, old, SPACE) == 4
+        assert await store.claim("staff", OTHER_SPACE, 100, LONG_MS) is None
+        assert await fill(store, new, OTHER_SPACE) == FACES + 4
+        assert await copies(store) == {SPACE.id: FACES + 4, OTHER_SPACE.id: FACES + 4}
+
+
 async def test_even_so_it_has_to_be_there(stores: Stores) -> None:
     async with stores.open() as store:
         await enrolled(store, 3)

@@ -69,7 +69,7 @@ async def test_a_second_opener_is_refused(tmp_path: Path) -> None:
     async with LocalStores(tmp_path).open() as store:
         with pytest.raises(GalleryUnavailableError, match="open in another process"):
             LocalGalleries.open(tmp_path, faces_max=1, galleries_max=1)
-        assert await store.list() == []
+        assert (await store.list()).galleries == []
     async with LocalStores(tmp_path).open() as store:
         assert await store.ready()
 

@@ -171,11 +171,11 @@ async def test_writes_get_in_between_while_a_gallery_is_erased_and_closing_leave
         dropping = asyncio.create_task(store.drop("staff"))
         await asyncio.sleep(0)
         await store.upsert("visitors", faces[:1], native(unit_features(1, seed=1)))
-        assert [info.name for info in await store.list()] == ["visitors"]
+        assert [info.name for info in (await store.list()).galleries] == ["visitors"]
         assert await store.create("staff", OTHER_SPACE) is True
         assert not dropping.done()
     await dropping
     assert any(on_disk(tmp_path, feature) for feature in features)
     async with LocalStores(tmp_path).open() as store:
         assert not any(on_disk(tmp_path, feature) for feature in features)
-        assert [(info.name, info.faces) for info in await store.list()] == [("staff", 0), ("visitors", 1)]
+        assert [(info.name, info.faces) for info in (await store.list()).galleries] == [("staff", 0), ("visitors", 1)]

@@ -192,7 +192,7 @@ async def test_a_store_opens_before_its_redis_and_is_ready_with_it(tmp_path: Pat
             await store.list()
         with server:
             assert await store.ready()
-            assert await store.list() == []
+            assert (await store.list()).galleries == []
 
 
 async def test_a_redis_that_does_not_answer_is_given_up() -> None:

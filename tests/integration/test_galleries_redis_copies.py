@@ -1,17 +1,20 @@
 """What only the Redis store has to cope with in copies and rankings: several gateways, interruptions, crowds."""
 
 import asyncio
+from typing import Any
 
 import numpy as np
 import pytest
 
+from contract.vectors import l2_normalize
 from deploy.redis.start import RedisServer
-from service.errors import GalleryUnavailableError
-from service.galleries import redis_search
+from service.errors import GalleryUnavailableError, RankingLimitError
+from service.galleries import redis_subjects
 from service.galleries.base import GalleryStore
+from service.galleries.redis_nearest import nearest
 from service.galleries.values import Face, Match, Ranking, Where
 from tests.integration.gallery_copies import LONG_MS, complete, copies, enrolled, ids, translate, translated
-from tests.integration.gallery_stores import OTHER_SPACE, SPACE, RedisStores, native, unit_features
+from tests.integration.gallery_stores import OTHER_SPACE, SPACE, RedisStores, faces_of, native, unit_features
 from tests.integration.redis_relay import RedisRelay
 from tests.integration.test_galleries_redis_faults import PATIENT_MS, opened
 
@@ -72,7 +75,7 @@ async def test_an_answer_lost_in_a_job_neither_loses_nor_repeats_a_face(own_redi
 async def test_subjects_in_a_crowd_of_one_are_ranked_as_a_float64_scan_ranks_them(
     own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_search, "RANKED_FACES_MAX", 256)
+    monkeypatch.setattr(redis_subjects, "PAGE_FACES", 256)
     rows = 2000
     features, probe = unit_features(rows), unit_features(1, seed=5)
     order = np.argsort(-(features @ probe[0]))
@@ -94,6 +97,51 @@ async def test_subjects_in_a_crowd_of_one_are_ranked_as_a_float64_scan_ranks_the
                 assert [match.similarity for match in matches] == pytest.approx(
                     [match.similarity for match in expected[:5]], abs=1e-3
                 )
+
+
+async def test_a_crowd_beyond_the_faces_that_are_looked_at_is_refused(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_subjects, "RANKED_FACES_MAX", 256)
+    features, probe = unit_features(600), unit_features(1, seed=5)
+    order = np.argsort(-(features @ probe[0]))
+    faces = [Face(f"face-{row:04d}", f"subject-{row:04d}") for row in range(600)]
+    for row in order[:300]:
+        faces[row] = Face(faces[row].face_id, "crowd")
+    async with RedisStores(own_redis).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces, native(features))
+        for ranking in (Ranking.SUBJECTS_BY_BEST, Ranking.SUBJECTS_BY_MEAN):
+            with pytest.raises(RankingLimitError):
+                await store.search("staff", SPACE, probe, 5, ranking=ranking)
+        [[first]] = (await store.search("staff", SPACE, probe, 1, ranking=Ranking.SUBJECTS_BY_BEST)).matches
+        assert (first.face_id, first.subject) == (f"face-{order[0]:04d}", "crowd")
+        monkeypatch.setattr(redis_subjects, "SUBJECT_FACES_MAX", 299)
+        with pytest.raises(RankingLimitError):
+            await store.search("staff", SPACE, probe, 1, ranking=Ranking.SUBJECTS_BY_MEAN)
+
+
+async def test_a_mean_is_ranked_by_the_faces_that_may_decide_it(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, ends = 4000, list[int]()
+
+    async def noted(*asked: Any) -> list[list[Match]]:  # noqa: ANN401 - passed on as they came
+        ends.append(asked[-1])
+        return await nearest(*asked)
+
+    monkeypatch.setattr(redis_subjects, "nearest", noted)
+    people = np.repeat(unit_features(rows // 4, seed=1), 4, axis=0)
+    features = l2_normalize(people + 0.5 * unit_features(rows, seed=2))
+    faces = faces_of(rows, faces_per_subject=4)
+    probe = l2_normalize(people[:1] + 0.5 * unit_features(1, seed=3))
+    async with RedisStores(own_redis).open() as store:
+        await store.create("staff", SPACE)
+        await store.upsert("staff", faces, native(features))
+        [matches] = (await store.search("staff", SPACE, probe, 3, ranking=Ranking.SUBJECTS_BY_MEAN)).matches
+    _, expected = scanned(faces, features @ probe[0], Ranking.SUBJECTS_BY_MEAN, Where())
+    assert [match.subject for match in matches] == [match.subject for match in expected[:3]]
+    assert max(ends, default=0) < 500
 
 
 def scanned(faces: list[Face], similarities: np.ndarray, ranking: Ranking, where: Where) -> tuple[int, list[Match]]:

@@ -104,7 +104,7 @@ async def test_a_drop_that_takes_long_is_answered_and_goes_on_and_a_repetition_j
         await store.drop("staff")
         with pytest.raises(UnknownGalleryError):
             await store.info("staff")
-        assert await store.list() == []
+        assert (await store.list()).galleries == []
         await relay.wait_until_reached()
         await store.drop("staff")
         assert keys_left(own_redis) > KEYS_OF_A_DROP
@@ -127,7 +127,7 @@ async def test_what_a_gateway_that_ended_has_left_of_a_drop_is_erased_at_the_nex
     assert keys_left(own_redis) > KEYS_OF_A_DROP
     async with RedisStores(own_redis).open() as store, asyncio.timeout(60):
         while keys_left(own_redis):
-            assert await store.list() == []
+            assert (await store.list()).galleries == []
 
 
 async def test_steps_that_each_answer_in_time_are_bounded_together_and_what_they_did_stays(

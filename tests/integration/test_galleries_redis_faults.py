@@ -52,7 +52,7 @@ async def test_a_gallery_made_while_one_of_its_name_is_dropped_is_listed_if_it_e
         for _ in range(ROUNDS):
             await one.create("staff", SPACE)
             await asyncio.gather(other.create("staff", SPACE), one.drop("staff"))
-            listed = [info.name for info in await one.list()]
+            listed = [info.name for info in (await one.list()).galleries]
             try:
                 await one.info("staff")
             except UnknownGalleryError:
@@ -80,10 +80,10 @@ async def test_a_creation_cut_off_before_its_record_takes_no_place_for_good(own_
             relay.hold(b"'serving', ARGV")
             with pytest.raises(GalleryUnavailableError, match="in time"):
                 await store.create(f"half-made-{number}", SPACE)
-            assert await store.list() == []
+            assert (await store.list()).galleries == []
         async with RedisStores(own_redis).open() as patient:
             assert await patient.create("staff", SPACE) is True
-            assert [info.name for info in await patient.list()] == ["staff"]
+            assert [info.name for info in (await patient.list()).galleries] == ["staff"]
 
 
 @pytest.mark.parametrize("lost", [b"'serving', ARGV", b"HSETNX", b"FT.CREATE"])

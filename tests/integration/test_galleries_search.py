@@ -164,6 +164,22 @@ async def test_few_subjects_with_many_faces_are_all_found(store: tuple[GallerySt
         _check_subjects(matches, _subject_similarities(faces, similarities, ranking, EVERYWHERE), 10, tolerance)
 
 
+@pytest.mark.parametrize("ranking", [Ranking.SUBJECTS_BY_BEST, Ranking.SUBJECTS_BY_MEAN])
+async def test_subjects_of_many_faces_are_ranked_as_a_float64_scan_ranks_them(
+    store: tuple[GalleryStore, float], ranking: Ranking
+) -> None:
+    galleries, tolerance = store
+    rows = 9700  # more than one block of the embedded store, and more than the other ranks at once
+    faces, features, probes = _tagged_faces(rows, 3), unit_features(rows), unit_features(4, seed=1)
+    await _enrol(galleries, faces, features)
+    similarities = probes.astype(np.float64) @ features.astype(np.float64).T  # [N, M]
+    for where in (EVERYWHERE, Where(from_ms=100)):
+        found = await galleries.search("staff", SPACE, probes, 10, ranking=ranking, where=where)
+        for probe, matches in enumerate(found.matches):
+            expected = _subject_similarities(faces, similarities[probe].tolist(), ranking, where)
+            _check_subjects(matches, expected, 10, tolerance)
+
+
 async def test_a_replaced_face_is_found_by_its_new_tags_and_time_alone(store: tuple[GalleryStore, float]) -> None:
     galleries, _ = store
     before, after = Where(tags=("old",), until_ms=10), Where(tags=("new",), from_ms=10)

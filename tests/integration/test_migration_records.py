@@ -44,7 +44,7 @@ def test_of_many_who_begin_at_once_one_begins(world: World) -> None:
             begun = await asyncio.gather(*(process.begin() for process in processes), return_exceptions=True)
             refused = [answer for answer in begun if isinstance(answer, CopyExistsError)]
             assert len(refused) == 3
-            assert len(await processes[0].migrations.all()) == 1
+            assert len((await processes[0].migrations.all()).migrations) == 1
 
     run(scenario)
 
@@ -122,8 +122,8 @@ def test_an_ending_that_was_cut_short_ends_once_more(world: World) -> None:
             cancelled = await one.migrations.cancel(begun.id)
             ((key, text),) = notes.items()
             assert await one.store.note(key, text, None)  # as if it had not been taken away
-            assert await one.migrations.active() == []
-            assert await one.migrations.all() == [cancelled]
+            assert (await one.migrations.active()).migrations == []
+            assert (await one.migrations.all()).migrations == [cancelled]
             await one.begin()
 
     run(scenario)

@@ -71,7 +71,7 @@ def test_who_was_held_up_in_beginning_leaves_a_later_migration_alone(world: Worl
             slow = await slow_process(one, held_up)
             beginning = asyncio.create_task(slow.begin())
             await held_up.there.wait()
-            (first,) = await one.migrations.active()
+            (first,) = (await one.migrations.active()).migrations
             assert (await one.migrations.cancel(first.id)).state is State.CANCELLED
             later = await begin_ready(one, THIRD.id)
             held_up.let_go.set()

@@ -102,7 +102,7 @@ def test_a_claim_that_fails_again_and_again_fails_the_job_until_it_is_resumed(
             with pytest.raises(EngineFailedError):
                 await one.begin()  # already the plan's measurement shows it, and nothing is begun
             one.engine.error = None
-            assert await one.migrations.all() == []
+            assert (await one.migrations.all()).migrations == []
             begun = await one.begin()
             one.engine.error = EngineFailedError("broken")
             failed = await one.wait_for(begun.id, State.FAILED)

@@ -74,7 +74,7 @@ async def test_galleries_spread_over_the_servers_and_each_lies_on_one_with_its_r
         for batch, gallery in enumerate(GALLERIES):
             assert await store.create(gallery, SPACE) is True
             await enrol(store, gallery, batch)
-        assert [info.name for info in await store.list()] == sorted(GALLERIES)
+        assert [info.name for info in (await store.list()).galleries] == sorted(GALLERIES)
         assert len({holder_of(cluster, gallery).port for gallery in GALLERIES}) == PRIMARIES
         for batch, gallery in enumerate(GALLERIES):
             found = await best(store, gallery, batch)
@@ -82,7 +82,7 @@ async def test_galleries_spread_over_the_servers_and_each_lies_on_one_with_its_r
             keys = [bool(ask(server, "KEYS", f"r3an:{{{gallery}}}*")) for server in cluster.servers]
             assert keys.count(True) == 2
         await store.drop(GALLERIES[0])
-        assert [info.name for info in await store.list()] == sorted(GALLERIES[1:])
+        assert [info.name for info in (await store.list()).galleries] == sorted(GALLERIES[1:])
         for gallery in GALLERIES[1:]:
             await store.drop(gallery)
         assert [ask(server, "DBSIZE") for server in cluster.servers[:PRIMARIES]] == [0] * PRIMARIES

@@ -1,7 +1,7 @@
 """Which faces of a copy are being translated, and by when."""
 
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 Clock = Callable[[], float]  # seconds, never going back
@@ -23,7 +23,7 @@ class Claims:
         self.start = ""
         self._clock = clock
         self._leases: dict[str, _Lease] = {}
-        self._leased: set[str] = set()
+        self._leased: dict[str, str] = {}  # face ids, and the token of each one's lease
 
     def leased(self) -> Collection[str]:
         """The faces under a lease that has not ended; those whose lease has are claimed again."""
@@ -36,7 +36,7 @@ class Claims:
         """Lease faces, the next ones in order; returns the claim's token."""
         token = secrets.token_hex(8)
         self._leases[token] = _Lease(tuple(face_ids), self._clock() + lease_ms / 1000)
-        self._leased.update(face_ids)
+        self._leased.update(dict.fromkeys(face_ids, token))
         self.start = max(self.start, face_ids[-1])
         return token
 
@@ -45,8 +45,13 @@ class Claims:
         lease = self._leases.pop(token, None)
         if lease is None:
             return ()
-        self._leased.difference_update(lease.face_ids)
+        self.release(face_id for face_id in lease.face_ids if self._leased.get(face_id) == token)
         return lease.face_ids
+
+    def release(self, face_ids: Iterable[str]) -> None:
+        """Say that these are not missing: should they come to be, no lease keeps them from being claimed."""
+        for face_id in tuple(face_ids):
+            self._leased.pop(face_id, None)
 
     def reopen(self, face_ids: Collection[str]) -> None:
         """Say that these may be missing and not leased."""

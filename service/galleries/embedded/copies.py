@@ -129,6 +129,7 @@ def fill(
             features = np.stack([claimed.originals[place].feature for place in native])
             copy.features.put(slots_of(native.values()), features)
     face_ids = copy.claims.end(claimed.token)
+    copy.claims.release(claimed.originals[place].face.face_id for place in places)
     if len(places) < len(face_ids):  # one may have been enrolled anew meanwhile and still be missing
         copy.claims.reopen(face_ids)
     return len(places)

@@ -114,6 +114,7 @@ def _show(gallery: MemoryGallery, enrolment: Enrolment, new: int, faceless: Sequ
         given = enrolment.held.get(copy.keys.copy)
         if given is not None:
             copy.features.put(slots, given.features, given.translator)
+            copy.claims.release(face.face_id for face in faces)
         else:
             copy.features.remove(replaced)
             copy.claims.reopen([face.face_id for face in faces])
@@ -125,8 +126,10 @@ def _hide(
 ) -> None:
     slots = slots_of(numbers)
     with gallery.lock.write():
+        face_ids = [gallery.roster.face_id(slot) for slot in slots.tolist()]
         for copy in gallery.copies.values():
             copy.features.remove(slots)
+            copy.claims.release(face_ids)
         gallery.roster.remove(slots)
         gallery.roster.remove_subjects(slots_of(subjects))
     erase_deleted(connection)
