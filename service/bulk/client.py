@@ -91,9 +91,17 @@ class Gateway:
                 raise StoppedError
 
 
+def describe_gallery(gateway: Gateway, gallery: str, *, patient: bool = False) -> dict[str, Any]:
+    """A gallery as the gateway describes it, with its incarnation. Raises JobError, as `get`."""
+    described = gateway.get("galleries", gallery, patient=patient)
+    if "incarnation" not in described:
+        raise JobError(f"{gallery}: the gateway is older than this command and cannot tell galleries apart; upgrade it")
+    return described
+
+
 def check_same_gallery(gateway: Gateway, gallery: str, incarnation: str) -> None:
     """Refuse to call a job done whose gallery is not the one that it began with. Raises JobError, as `get`."""
-    if gateway.get("galleries", gallery, patient=True)["incarnation"] != incarnation:
+    if describe_gallery(gateway, gallery, patient=True)["incarnation"] != incarnation:
         raise JobError(f"{gallery}: was deleted and made anew meanwhile; begin anew")
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from contract.manifest import sha256_of
 from contract.spaces import Name
 from contract.vectors import FLOAT32_BYTES, Features, unpack_float32
-from service.bulk.client import Gateway, check_same_gallery
+from service.bulk.client import Gateway, check_same_gallery, describe_gallery
 from service.bulk.column_names import ENROLLED_AT, FACE_ID, FEATURE, METADATA, SUBJECT, SUBJECT_METADATA, TAGS
 from service.bulk.defaults import OnRows, tell_nobody
 from service.bulk.errors import GatewayUnreachableError, JobError, StoppedError
@@ -74,7 +74,7 @@ def export_gallery(gateway: Gateway, target: Target, on_rows: OnRows = tell_nobo
             and made anew meanwhile.
         GatewayProblemError, GatewayUnreachableError.
     """
-    gallery = gateway.get("galleries", target.gallery)
+    gallery = describe_gallery(gateway, target.gallery)
     total, incarnation = int(gallery["faces"]), str(gallery["incarnation"])
     with held_folder(target.folder):
         state = _begun(target, incarnation)

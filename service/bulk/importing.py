@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from service.bulk.batches import Batch, read_batches
-from service.bulk.client import Gateway, check_same_gallery
+from service.bulk.client import Gateway, check_same_gallery, describe_gallery
 from service.bulk.column_names import (
     AS_THEY_ARE,
     ColumnNames,
@@ -73,7 +73,7 @@ def import_gallery(gateway: Gateway, job: Import, on_rows: OnRows = tell_nobody)
         JobError: the files are of another space; files, columns or gallery are not those that were begun with.
         GatewayProblemError, GatewayUnreachableError: what was acknowledged stays, and the import can go on.
     """
-    gallery = gateway.get("galleries", job.gallery)
+    gallery = describe_gallery(gateway, job.gallery)
     files = _checked_files(gateway, job, gallery)
     state = _begun(job, files, gallery["incarnation"])
     counts = Counts(state.rows, state.new, Counter(state.refused))

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from service.bulk.client import PAUSE_S, WAIT_MAX_S, Gateway
+from service.bulk.client import PAUSE_S, WAIT_MAX_S, Gateway, describe_gallery
 from service.bulk.errors import BulkError, GatewayProblemError, GatewayUnreachableError, StoppedError
 
 PROBLEM = {"code": "not-finite", "detail": "row 3: holds NaN or infinity", "row": 3}
@@ -136,3 +136,9 @@ def test_a_url_or_key_that_cannot_be_is_refused(url: str, key: str | None) -> No
 def test_another_scheme_is_refused() -> None:
     with Gateway("ftp://127.0.0.1", None) as gateway, pytest.raises(BulkError, match="no URL of a gateway"):
         gateway.get("models")
+
+
+def test_a_gateway_that_cannot_tell_galleries_apart_is_refused() -> None:
+    with answering(FINE) as said, Gateway(said.url, None) as gateway:
+        with pytest.raises(BulkError, match="the gateway is older than this command"):
+            describe_gallery(gateway, "staff")
