@@ -139,6 +139,6 @@ def test_another_scheme_is_refused() -> None:
 
 
 def test_a_gateway_that_cannot_tell_galleries_apart_is_refused() -> None:
-    with answering(FINE) as said, Gateway(said.url, None) as gateway:
-        with pytest.raises(BulkError, match="the gateway is older than this command"):
-            describe_gallery(gateway, "staff")
+    older = pytest.raises(BulkError, match="the gateway is older than this command")
+    with answering(FINE) as said, Gateway(said.url, None) as gateway, older:
+        describe_gallery(gateway, "staff")
