@@ -66,7 +66,7 @@ async def test_a_gallery_keeps_its_incarnation_until_it_is_dropped(stores: Store
         await store.drop_copy("staff", SPACE)
         assert (await store.info("staff")).incarnation == first != ""
     async with stores.open() as store:
-        assert (await store.list())[0].incarnation == first
+        assert (await store.list()).galleries[0].incarnation == first
         await store.drop("staff")
         await store.create("staff", OTHER_SPACE)
         assert (await store.info("staff")).incarnation != first

@@ -227,6 +227,7 @@ import json, sys, tracemalloc
 from pathlib import Path
 import pyarrow as pa
 from training.pairs import read_pairs
+read_pairs(Path(sys.argv[1]), ["wide-512"], Path(sys.argv[2] + "-first"))  # loads what pyarrow loads at its first use
 tracemalloc.start()
 read_pairs(Path(sys.argv[1]), ["wide-512"], Path(sys.argv[2]))
 print(json.dumps([tracemalloc.get_traced_memory()[1], pa.default_memory_pool().max_memory()]))
