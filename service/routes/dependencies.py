@@ -48,7 +48,7 @@ class Parts:
     readiness: ReadinessCheck
 
 
-# Coroutine functions, which run where they are: FastAPI sends plain ones through a thread, half of a request's cost.
+# Coroutine functions, which run where they are: FastAPI sends plain ones through a thread, there and back.
 async def get_parts(request: Request) -> Parts:
     """The running gateway's parts."""
     parts: Parts = request.app.state.parts

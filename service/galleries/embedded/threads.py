@@ -12,8 +12,8 @@ from service.errors import GalleryUnavailableError
 from service.galleries.embedded.read_write_lock import ReadWriteLock
 
 SEARCH_THREADS = 2  # more only share one memory bandwidth
-# Of a product of matrices. BLAS's threads wait for each other: where anything else computes, a scan of 6 ms then takes
-# up to 100 ms, and alone it is no faster.
+# Of a product of matrices. BLAS's threads wait for each other: where anything else computes, a scan waits until the
+# system runs the other one (docs/decisions/gallery-stores.md).
 BLAS_THREADS = 1
 
 R = TypeVar("R")
