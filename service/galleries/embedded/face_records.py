@@ -1,6 +1,5 @@
 """Faces and subjects on disk: read one, read the next originals, enrol, delete."""
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -60,14 +59,14 @@ class Enrolment:
 
 def tags_text(face: Face) -> str:
     """The tags of a face as they are kept."""
-    return orjson.dumps(face.tags).decode()
+    return _json(face.tags)
 
 
 def known_faces(connection: sqlite3.Connection, gallery: int, face_ids: Sequence[str]) -> dict[str, Replaced]:
     """Those of these faces that are enrolled."""
     rows = connection.execute(
         "SELECT face_id, number, subject FROM faces WHERE gallery = ? AND face_id IN (SELECT value FROM json_each(?))",
-        (gallery, json.dumps(face_ids)),
+        (gallery, _json(face_ids)),
     )
     return {face_id: Replaced(number, subject) for face_id, number, subject in rows}
 
@@ -77,7 +76,7 @@ def known_subjects(connection: sqlite3.Connection, gallery: int, subjects: Seque
     return dict(
         connection.execute(
             "SELECT subject, number FROM subjects WHERE gallery = ? AND subject IN (SELECT value FROM json_each(?))",
-            (gallery, json.dumps(subjects)),
+            (gallery, _json(subjects)),
         )
     )
 
@@ -154,7 +153,7 @@ def delete_subject(connection: sqlite3.Connection, gallery: int, subject: str) -
 
 def delete_faceless(connection: sqlite3.Connection, subjects: Sequence[int]) -> list[int]:
     """Delete those of these subjects that have no face, inside a transaction; returns their numbers."""
-    return [row[0] for row in connection.execute(DELETE_FACELESS, (json.dumps(subjects),)).fetchall()]
+    return [row[0] for row in connection.execute(DELETE_FACELESS, (_json(subjects),)).fetchall()]
 
 
 def read_face(connection: sqlite3.Connection, gallery: int, face_id: str) -> FaceRecord:
@@ -173,7 +172,7 @@ def read_face(connection: sqlite3.Connection, gallery: int, face_id: str) -> Fac
         f" WHERE x.face = ? AND x.copy IN {LIVE_COPIES} ORDER BY p.id",
         (number,),
     )
-    face = Face(face_id, subject, tuple(json.loads(tags)), enrolled_at_ms, metadata)
+    face = Face(face_id, subject, tuple(orjson.loads(tags)), enrolled_at_ms, metadata)
     return FaceRecord(face, origin, tuple(HeldRendition(*rendition) for rendition in held))
 
 
@@ -211,7 +210,7 @@ def originals_of(connection: sqlite3.Connection, rows: sqlite3.Cursor) -> Iterat
     """What SELECT_ORIGINALS found."""
     spaces = spaces_by_key(connection)
     for face_id, subject, tags, enrolled_at_ms, metadata, subject_metadata, origin, revision, feature in rows:
-        face = Face(face_id, subject, tuple(json.loads(tags)), enrolled_at_ms, metadata, subject_metadata)
+        face = Face(face_id, subject, tuple(orjson.loads(tags)), enrolled_at_ms, metadata, subject_metadata)
         space = spaces[origin]
         yield Original(face, space, unpack_float32(feature, space.dim)[0], revision)
 
@@ -219,3 +218,7 @@ def originals_of(connection: sqlite3.Connection, rows: sqlite3.Cursor) -> Iterat
 def _packed_rows(features: Features) -> Iterator[bytes]:
     packed, width = pack_float32(features), features.shape[1] * FLOAT32_BYTES
     return (packed[start : start + width] for start in range(0, len(packed), width))
+
+
+def _json(values: Sequence[str] | Sequence[int]) -> str:
+    return orjson.dumps(values).decode()
