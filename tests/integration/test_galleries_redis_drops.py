@@ -150,6 +150,16 @@ async def test_steps_that_each_answer_in_time_are_bounded_together_and_what_they
     assert keys_left(own_redis) == 2  # the gallery and the names of all
 
 
+async def end_while_taking_out(own_redis: RedisServer, space: FeatureSpace) -> None:
+    """A gateway drops a copy of 1,000 faces and ends when 400 of them are without it, at 100 a step."""
+    async with RedisRelay(own_redis.url) as relay, hurried(relay.url) as ended:
+        relay.hold(TAKE_OUT_STEP, passing=4)
+        await ended.drop_copy("staff", space)
+        await relay.wait_until_reached()
+    assert is_being_taken_out(own_redis)
+    assert features_left(own_redis, space) == 600
+
+
 async def test_a_dropped_copy_is_taken_out_step_by_step_and_what_is_left_by_the_next_of_its_space(
     own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,12 +169,7 @@ async def test_a_dropped_copy_is_taken_out_step_by_step_and_what_is_left_by_the_
         await complete(store, limit=1000)
         await store.serve("staff", OTHER_SPACE)
         monkeypatch.setattr(redis_copies, "STEP_FACES", 100)
-        async with RedisRelay(own_redis.url) as relay, hurried(relay.url) as ended:
-            relay.hold(TAKE_OUT_STEP, passing=4)
-            await ended.drop_copy("staff", SPACE)
-            await relay.wait_until_reached()
-        assert is_being_taken_out(own_redis)
-        assert features_left(own_redis, SPACE) == 600
+        await end_while_taking_out(own_redis, SPACE)
         assert await copies(store) == {OTHER_SPACE.id: 1000}
         originals = await store.originals("staff", None, 1000)
         assert {original.space for original in originals} == {SPACE}
@@ -190,12 +195,7 @@ async def test_what_a_gateway_that_ended_has_left_of_a_dropped_copy_is_taken_out
         await store.add_copy("staff", OTHER_SPACE)
         await complete(store, limit=1000)
     monkeypatch.setattr(redis_copies, "STEP_FACES", 100)
-    async with RedisRelay(own_redis.url) as relay, hurried(relay.url) as ended:
-        relay.hold(TAKE_OUT_STEP, passing=4)
-        await ended.drop_copy("staff", OTHER_SPACE)
-        await relay.wait_until_reached()
-    assert is_being_taken_out(own_redis)
-    assert features_left(own_redis, OTHER_SPACE) == 600
+    await end_while_taking_out(own_redis, OTHER_SPACE)
     async with RedisStores(own_redis).open() as store, asyncio.timeout(60):
         while is_being_taken_out(own_redis):
             assert await copies(store) == {SPACE.id: 1000}

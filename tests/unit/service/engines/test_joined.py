@@ -98,6 +98,15 @@ async def busy(engine: JoinedEngine, gate: Gate) -> "asyncio.Task[Features]":
     return first
 
 
+async def left_by_its_caller(engine: JoinedEngine, gate: Gate) -> "asyncio.Task[Features]":
+    """The caller of the only call has left, and a request that waited for it is at the gate in its place."""
+    first, second = await busy(engine, gate), asked(engine, 1)
+    await settle()
+    first.cancel()
+    await gate.until_called(2)
+    return second
+
+
 async def test_a_request_that_finds_a_call_free_goes_at_once_and_alone(gate: Gate) -> None:
     engine = joined(gate, calls_at_once=2)
     tasks = [asked(engine, 1), asked(engine, 2)]
@@ -186,11 +195,7 @@ async def test_a_request_whose_deadline_passes_in_the_line_is_not_run(gate: Gate
 
 
 async def test_a_caller_that_leaves_makes_room_for_the_next(gate: Gate) -> None:
-    engine = joined(gate)
-    first, second = await busy(engine, gate), asked(engine, 1)
-    await settle()
-    first.cancel()
-    await gate.until_called(2)
+    second = await left_by_its_caller(joined(gate), gate)
     assert gate.calls == [[0], [1]]
     gate.open.set()
     assert (await second).tolist() == [[2, 2]]
@@ -198,10 +203,7 @@ async def test_a_caller_that_leaves_makes_room_for_the_next(gate: Gate) -> None:
 
 async def test_closing_ends_the_calls_under_way_and_what_waits_for_them(gate: Gate) -> None:
     engine = joined(gate)
-    first, waiting = await busy(engine, gate), asked(engine, 1)
-    await settle()
-    first.cancel()
-    await gate.until_called(2)
+    waiting = await left_by_its_caller(engine, gate)
     await engine.close()
     async with asyncio.timeout(60):
         await asyncio.wait([waiting])
