@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contract.spaces import Name, RecordId
@@ -13,13 +13,7 @@ from service.errors import BodyTooLargeError, MalformedBodyError
 from service.galleries.values import Ranking, Where
 from service.identification import Identified, Query
 from service.routes.bodies import JSON, FeatureBody, read_feature_body, to_features
-from service.routes.dependencies import (
-    DeadlineDependency,
-    PartsDependency,
-    TimingsDependency,
-    admitted,
-    requires,
-)
+from service.routes.dependencies import admitted, deadline_of, parts_of, timings_of
 from service.routes.documentation import problems, request_body
 from service.routes.gallery_parts import Instant, Tags
 from service.thresholds import Threshold, fpirs_of
@@ -112,7 +106,7 @@ router = APIRouter(tags=["search"])
 @router.post(
     "/search",
     summary="Find probes of one feature space in a gallery of another",
-    dependencies=[Depends(requires(Scope.SEARCH)), admitted],
+    dependencies=[admitted(Scope.SEARCH)],
     openapi_extra=request_body(
         SearchBody,
         "gallery",
@@ -128,14 +122,13 @@ router = APIRouter(tags=["search"])
     ),
     responses={200: {"model": SearchAnswer}, **problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)},
 )
-async def search(
-    request: Request, parts: PartsDependency, deadline: DeadlineDependency, timings: TimingsDependency
-) -> Response:
+async def search(request: Request) -> Response:
     """Probes in the gallery's own space are searched as they are, all others translated first.
 
     The scan is exact, so that no face is missed for the index's sake, unless an administrator gave the gallery an
     approximation; the answer says which it was. It is JSON, whatever the body was.
     """
+    parts, deadline, timings = parts_of(request), deadline_of(request), timings_of(request)
     settings = parts.settings
     body = await read_feature_body(request, SearchBody, settings.body_bytes_max, deadline)
     if body.top_k > settings.top_k_max:

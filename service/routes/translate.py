@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import orjson
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from contract.manifest import Sha256
@@ -18,13 +18,7 @@ from service.routes.bodies import (
     read_feature_body,
     to_features,
 )
-from service.routes.dependencies import (
-    DeadlineDependency,
-    PartsDependency,
-    TimingsDependency,
-    admitted,
-    requires,
-)
+from service.routes.dependencies import admitted, deadline_of, parts_of, timings_of
 from service.routes.documentation import problems, request_body
 from service.translation import Translated
 
@@ -65,20 +59,19 @@ router = APIRouter(tags=["translate"])
 @router.post(
     "/translate",
     summary="Translate features from one feature space into another",
-    dependencies=[Depends(requires(Scope.TRANSLATE)), admitted],
+    dependencies=[admitted(Scope.TRANSLATE)],
     openapi_extra=request_body(TranslateBody, "target_model"),
     responses={
         200: {"model": TranslateAnswer, "content": {OCTET_STREAM: {"schema": {"type": "string", "format": "binary"}}}},
         **problems(400, 401, 403, 404, 413, 415, 422, 429, 502, 503, 504),
     },
 )
-async def translate(
-    request: Request, parts: PartsDependency, deadline: DeadlineDependency, timings: TimingsDependency
-) -> Response:
+async def translate(request: Request) -> Response:
     """Features as float lists or base64 in JSON; or as float32-LE with `application/octet-stream`.
 
     The binary answer names the translator in `X-R3AN-*` headers; up to 512 rows their confidence too.
     """
+    parts, deadline, timings = parts_of(request), deadline_of(request), timings_of(request)
     settings = parts.settings
     body = await read_feature_body(request, TranslateBody, settings.body_bytes_max, deadline)
     space = parts.catalog.current.space(body.source_model)
