@@ -167,14 +167,20 @@ def _backfill(
 async def _open_engine(settings: Settings) -> Engine:
     if settings.engine is EngineKind.TRITON:
         triton = await TritonEngine.open(settings.triton_url, settings.model_repository)
-        return JoinedEngine(triton, rows_max=BATCH_ROWS_MAX, calls_at_once=TRITON_CALLS_AT_ONCE)
+        return _joined(triton, TRITON_CALLS_AT_ONCE, settings)
     if settings.engine is EngineKind.ECHO:
         return EchoEngine()
     threads = settings.torchscript_threads
     torchscript = await TorchScriptEngine.open(
         settings.model_repository, threads=threads, queue_max=settings.torchscript_queue_max
     )
-    return JoinedEngine(torchscript, rows_max=BATCH_ROWS_MAX, calls_at_once=threads)
+    return _joined(torchscript, threads, settings)
+
+
+def _joined(engine: Engine, calls_at_once: int, settings: Settings) -> JoinedEngine:
+    return JoinedEngine(
+        engine, rows_max=BATCH_ROWS_MAX, calls_at_once=calls_at_once, wait_ms_max=settings.engine_wait_ms_max
+    )
 
 
 async def _open_galleries(settings: Settings) -> GalleryStore:

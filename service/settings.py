@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     body_bytes_max: int = Field(16 * 1024**2, ge=1024, le=256 * 1024**2, description="Bytes of a request body.")
     rows_max: int = Field(4096, ge=1, le=65_536, description="Features in one request.")
     rows_in_flight_max: int = Field(32_768, ge=1, le=1_048_576, description="Features being translated at once.")
+    engine_wait_ms_max: int = Field(
+        500,
+        ge=1,
+        le=600_000,
+        description="Time a caller's request may wait for its turn at the engine before further ones are refused.",
+    )
     connections_max: int = Field(
         512,
         ge=1,

@@ -11,6 +11,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from service.access import Access, Scope
 from service.bounds import Deadline, InFlight
+from service.callers import CALLER
 from service.enrolment import Enrolment
 from service.errors import DeadlineExceededError
 from service.galleries.base import GalleryStore
@@ -104,7 +105,7 @@ def admitted(scope: Scope, *, quietly: bool = False) -> Any:  # noqa: ANN401 - a
 
     async def admit(request: Request, bearer: Bearer, api_key: ApiKey) -> AsyncIterator[None]:
         parts = parts_of(request)
-        parts.access.authorize(bearer.credentials if bearer else api_key, scope)
+        CALLER.set(parts.access.authorize(bearer.credentials if bearer else api_key, scope))
         remaining_s = deadline_of(request).remaining_ms() / 1000
         with parts.requests.hold(1), nullcontext() if quietly else parts.traffic.request():
             try:
