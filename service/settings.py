@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(1, ge=1, le=64, description="Processes that serve. More than one need the store `redis`.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     api_keys_file: Path | None = Field(
         None, description="JSON file of salted key hashes, written by `r3an-gateway keys create`."
@@ -131,6 +132,8 @@ class Settings(BaseSettings):
     def _settings_agree(self) -> Self:
         if self.environment is not Environment.DEVELOPMENT and self.api_keys_file is None:
             raise ValueError("outside development R3AN_API_KEYS_FILE must name a file of API keys")
+        if self.workers > 1 and self.gallery_store is StoreKind.LOCAL:
+            raise ValueError("R3AN_WORKERS above 1 needs R3AN_GALLERY_STORE=redis: the local store is one process's")
         if self.rows_in_flight_max < self.rows_max:
             raise ValueError("R3AN_ROWS_IN_FLIGHT_MAX must not be below R3AN_ROWS_MAX")
         if self.connections_max < self.requests_in_flight_max:
