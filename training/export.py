@@ -29,6 +29,7 @@ from contract.manifest import (
 from contract.proof import proof_features
 from contract.spaces import FeatureSpace
 from training.errors import ExportError
+from training.inference_form import inference_form
 from training.versions import check_spaces, next_version, versions_in
 
 PARITY_MAX = 1e-4
@@ -91,7 +92,7 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
     version_dir = translator_dir / str(version)
     if version_dir.exists():
         raise ExportError(f"{facts.id}/{version} exists; a published version is never overwritten")
-    scripted = script(module, facts.source.dim)
+    scripted = script(inference_form(module), facts.source.dim)
     parity = Parity(
         max_abs_difference=measure_parity(module, scripted, facts.source.dim), proof=_proof(scripted, facts.source.dim)
     )
