@@ -16,7 +16,8 @@ from service.bounds import InFlight
 from service.engines.base import Engine
 from service.engines.echo import EchoEngine
 from service.engines.joined import JoinedEngine
-from service.engines.torchscript import TorchScriptEngine
+from service.engines.onnxruntime import open_onnxruntime
+from service.engines.torchscript import open_torchscript
 from service.engines.triton import TritonEngine
 from service.enrolment import Enrolment
 from service.errors import CatalogError, GatewayError, LifespanError
@@ -170,11 +171,10 @@ async def _open_engine(settings: Settings) -> Engine:
         return _joined(triton, TRITON_CALLS_AT_ONCE, settings)
     if settings.engine is EngineKind.ECHO:
         return EchoEngine()
-    threads = settings.torchscript_threads
-    torchscript = await TorchScriptEngine.open(
-        settings.model_repository, threads=threads, queue_max=settings.torchscript_queue_max
-    )
-    return _joined(torchscript, threads, settings)
+    open_engine = open_onnxruntime if settings.engine is EngineKind.ONNXRUNTIME else open_torchscript
+    threads = settings.engine_threads
+    engine = await open_engine(settings.model_repository, threads=threads, queue_max=settings.engine_queue_max)
+    return _joined(engine, threads, settings)
 
 
 def _joined(engine: Engine, calls_at_once: int, settings: Settings) -> JoinedEngine:

@@ -27,6 +27,7 @@ class Environment(StrEnum):
 class EngineKind(StrEnum):
     """What runs translators."""
 
+    ONNXRUNTIME = "onnxruntime"
     TORCHSCRIPT = "torchscript"
     TRITON = "triton"
     ECHO = "echo"
@@ -60,10 +61,13 @@ class Settings(BaseSettings):
     reload_interval_s: float = Field(
         5.0, ge=0.05, le=3600, description="How often the repository, the API keys file and the engine are looked at."
     )
-    engine: EngineKind = Field(EngineKind.TORCHSCRIPT, description="`torchscript`, `triton` or `echo` (a double).")
+    engine: EngineKind = Field(
+        EngineKind.ONNXRUNTIME,
+        description="`onnxruntime` or `torchscript` in process, `triton`, or `echo` (a double).",
+    )
     triton_url: str = Field("127.0.0.1:8001", description="Triton's gRPC endpoint as host:port.")
-    torchscript_threads: int = Field(1, ge=1, le=64, description="Inferences that run at once in process.")
-    torchscript_queue_max: int = Field(64, ge=0, le=4096, description="Inferences that may wait for a thread.")
+    engine_threads: int = Field(1, ge=1, le=64, description="Inferences that run at once in process.")
+    engine_queue_max: int = Field(64, ge=0, le=4096, description="Inferences in process that may wait for a thread.")
 
     gallery_store: StoreKind = Field(StoreKind.LOCAL, description="`local` (embedded, on disk) or `redis`.")
     gallery_dir: Path = Field(Path("galleries"), description="Folder of the local store.")

@@ -98,8 +98,9 @@ def bad_requests(client: httpx.Client) -> list[httpx.Response]:
     ("engine", "store"),
     [
         (EngineKind.ECHO, StoreKind.LOCAL),
+        (EngineKind.ONNXRUNTIME, StoreKind.LOCAL),
         (EngineKind.TORCHSCRIPT, StoreKind.LOCAL),
-        (EngineKind.TORCHSCRIPT, StoreKind.REDIS),
+        (EngineKind.ONNXRUNTIME, StoreKind.REDIS),
     ],
 )
 def test_nothing_that_identifies_leaves_by_the_side_doors(
