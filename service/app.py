@@ -39,7 +39,7 @@ from service.migration.traffic import LiveTraffic
 from service.observation import Observation
 from service.problems import Problem, add_problem_handlers
 from service.readiness import ReadinessCheck
-from service.routes.dependencies import Parts
+from service.routes.parts import Parts
 from service.routes.table import ROUTERS
 from service.settings import EngineKind, Settings, StoreKind
 from service.translation import BATCH_ROWS_MAX, Translation

@@ -15,7 +15,7 @@ from service.errors import MalformedBodyError, UnsupportedMediaTypeError
 from service.face_facts import FACE_METADATA_BYTES_MAX, SUBJECT_METADATA_BYTES_MAX, now_ms
 from service.galleries.values import NO_METADATA, Face, FaceRecord
 from service.routes.bodies import JSON, FeatureBody, media_type, read_json_body, to_features, validate
-from service.routes.dependencies import PartsDependency, deadline_of, parts_of, timings_of
+from service.routes.dependencies import PartsDependency
 from service.routes.documentation import json_body, problems
 from service.routes.gallery_parts import (
     ENROLLING,
@@ -28,6 +28,7 @@ from service.routes.gallery_parts import (
     face_fields,
     metadata_field,
 )
+from service.routes.parts import deadline_of, parts_of, timings_of
 from service.thresholds import Threshold
 
 

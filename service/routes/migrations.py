@@ -12,9 +12,10 @@ from service.migration.record import Migration, Plan, State
 from service.migration.record_keeping import counts_key
 from service.migration.report import Progress, ShadowReport, progress_of, shadow_report
 from service.routes.bodies import JSON, read_json_body
-from service.routes.dependencies import DeadlineDependency, Parts, PartsDependency, admitted
+from service.routes.dependencies import DeadlineDependency, PartsDependency, admitted
 from service.routes.documentation import json_body, problems
 from service.routes.gallery_parts import GalleryName
+from service.routes.parts import Parts
 
 
 class MigrationBody(BaseModel):

@@ -12,10 +12,12 @@ from service.access import Scope
 from service.errors import BodyTooLargeError, MalformedBodyError
 from service.galleries.values import Ranking, Where
 from service.identification import Identified, Query
+from service.routes.admission import admission
 from service.routes.bodies import JSON, FeatureBody, read_feature_body, to_features
-from service.routes.dependencies import admitted, deadline_of, parts_of, timings_of
+from service.routes.dependencies import KEYED
 from service.routes.documentation import problems, request_body
 from service.routes.gallery_parts import Instant, Tags
+from service.routes.parts import deadline_of, parts_of, timings_of
 from service.thresholds import Threshold, fpirs_of
 
 MATCHES_MAX: Final = 32_768  # in one answer, about 4 MB
@@ -106,8 +108,8 @@ router = APIRouter(tags=["search"])
 @router.post(
     "/search",
     summary="Find probes of one feature space in a gallery of another",
-    dependencies=[admitted(Scope.SEARCH)],
-    openapi_extra=request_body(
+    openapi_extra=KEYED
+    | request_body(
         SearchBody,
         "gallery",
         "top_k",
@@ -128,6 +130,11 @@ async def search(request: Request) -> Response:
     The scan is exact, so that no face is missed for the index's sake, unless an administrator gave the gallery an
     approximation; the answer says which it was. It is JSON, whatever the body was.
     """
+    async with admission(request, Scope.SEARCH):
+        return await _search(request)
+
+
+async def _search(request: Request) -> Response:
     parts, deadline, timings = parts_of(request), deadline_of(request), timings_of(request)
     settings = parts.settings
     body = await read_feature_body(request, SearchBody, settings.body_bytes_max, deadline)
