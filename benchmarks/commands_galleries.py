@@ -10,7 +10,7 @@ from benchmarks.gallery import DIM, SIZES, gallery_result
 from benchmarks.gallery_plot import draw_growth
 from benchmarks.migration import METHOD, Load, migration_result
 from benchmarks.moved_faces import moved_faces_result
-from benchmarks.results import growth_plot_of, publish
+from benchmarks.results import Picture, picture_of, publish
 from contract.manifest import Method
 from contract.spaces import DIMENSION_MAX
 from service.settings import StoreKind
@@ -40,7 +40,7 @@ def gallery(
     with view_progress(as_json=False) as view:
         numbers = [int(size) for size in names_in(sizes)]
         result, measured = gallery_result(command, numbers, dim, _kinds(stores), view)
-    draw_growth(measured, growth_plot_of(result.name))
+    draw_growth(measured, picture_of(result.name, Picture.GROWTH))
     publish(result)
 
 

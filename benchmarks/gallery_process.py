@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.gallery_faces import BATCH_FACES, faces_of_batch, features_of_batch, probes_of, row_of, space_of
-from benchmarks.gallery_stores import children_of, open_store, resident_bytes
+from benchmarks.gallery_stores import open_store
+from benchmarks.process_costs import family_of, resident_bytes
 from contract.vectors import Features
 from service.galleries.base import GalleryStore
 from service.galleries.values import Rendition
@@ -193,7 +194,7 @@ def _wait_for(faces: int) -> float:
 
 def _resident_bytes() -> int:
     gc.collect()
-    return sum(resident_bytes(process_id) for process_id in (os.getpid(), *children_of(os.getpid())))
+    return sum(resident_bytes(process_id) for process_id in family_of(os.getpid()))
 
 
 def _time_round(number: int, faces: int) -> Round:

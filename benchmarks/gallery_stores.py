@@ -1,7 +1,6 @@
-"""The gateway's gallery stores opened without a gateway, and the memory of a process."""
+"""The gateway's gallery stores opened without a gateway."""
 
 import asyncio
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,3 @@ async def open_store(kind: StoreKind, where: str) -> GalleryStore:
     if kind is StoreKind.REDIS:
         return await RedisGalleries.open(where, timeout_ms=STORE_TIMEOUT_MS, **bounds)
     return await asyncio.to_thread(partial(LocalGalleries.open, Path(where), **bounds))
-
-
-def resident_bytes(process_id: int) -> int:
-    """Resident bytes of one process."""
-    pages = int(Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def children_of(process_id: int) -> list[int]:
-    """The processes that one has started, and theirs."""
-    children: list[int] = []
-    for task in Path(f"/proc/{process_id}/task").iterdir():
-        for child in (task / "children").read_text(encoding="ascii").split():
-            children += [int(child), *children_of(int(child))]
-    return children

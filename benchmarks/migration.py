@@ -1,12 +1,8 @@
 """A gallery migrates under live searches: what they notice, how fast the job is, and what a cut-over lets through."""
 
 import asyncio
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import httpx
@@ -14,20 +10,17 @@ import numpy as np
 
 from benchmarks.gallery_client import create_gallery, enrol, open_client
 from benchmarks.gallery_faces import BATCH_FACES, faces_of_batch, features_of_batch
+from benchmarks.gateway_stack import served
 from benchmarks.migration_client import Step, begin, filled_in, state_of, take, wait_for_state
 from benchmarks.migration_engine import engine_rates
 from benchmarks.migration_traffic import Answers, Probes, far_apart, traffic
 from benchmarks.results import Claim, Figure, Result, claim, machine, spread_of, today
-from benchmarks.translate import export_untrained
+from benchmarks.translate import SOURCE, TARGET
 from contract.manifest import Method
-from contract.spaces import FeatureSpace
 from contract.vectors import Features, pack_float32, unpack_float32
-from deploy.gateway import GatewayServer
-from deploy.triton.start import TritonServer
 from training.progress import View
 
-DIM: Final = 256
-SOURCE, TARGET = FeatureSpace(id="bench-source-256", dim=DIM), FeatureSpace(id="bench-target-256", dim=DIM)
+DIM: Final = SOURCE.dim
 GALLERY = "migration"
 FACES, FACES_MAX = 100_000, 10_000_000
 # Whose cost is R³AN's own; untrained, it keeps faces apart, which r3an without its linear path does not.
@@ -72,23 +65,23 @@ def migration_result(command: str, name: str, method: Method, load: Load, view: 
     if load.faces % BATCH_FACES or not BATCH_FACES <= load.faces <= FACES_MAX:
         raise ValueError(f"faces are a multiple of {BATCH_FACES} from {BATCH_FACES} to {FACES_MAX}")
     started_at = time.monotonic()
-    with _served(method) as (gateway, version, triton), open_client(gateway.url) as client:
+    with served(method) as stack, open_client(stack.gateway.url) as client:
         view.stage(f"enrolling {load.faces:,} faces")
         probes = _fill(client, load.faces, view)
         apart = far_apart(probes.features[:COMPARED_FACES], _translated(client, probes.features[:COMPARED_FACES]))
         view.stage("timing the engine alone")
-        engine = asyncio.run(engine_rates(triton.grpc_address, version, load.engine_s))
+        engine = asyncio.run(engine_rates(stack.triton.grpc_address, stack.version, load.engine_s))
         view.stage("migrating alone")
         alone = _migrate(client, load.faces, view, "migrated alone")
         take(client, alone[0], Step.CANCEL)
         view.stage("searching before")
-        with traffic(gateway.url, probes, CONNECTIONS, load.rate_per_s) as before:
+        with traffic(stack.gateway.url, probes, CONNECTIONS, load.rate_per_s) as before:
             time.sleep(load.quiet_s)
         view.stage("migrating under traffic")
-        with traffic(gateway.url, probes, CONNECTIONS, load.rate_per_s) as during:
+        with traffic(stack.gateway.url, probes, CONNECTIONS, load.rate_per_s) as during:
             under_traffic = _migrate(client, load.faces, view, "migrated under traffic")
         view.stage("cutting over and rolling back under traffic")
-        with traffic(gateway.url, probes, CONNECTIONS, rate_per_s=None) as moving:
+        with traffic(stack.gateway.url, probes, CONNECTIONS, rate_per_s=None) as moving:
             steps = _move(client, under_traffic[0], moving, load.requests, view)
     figures = _figures(engine, alone[1], under_traffic[1], before, during, moving)
     figures |= {
@@ -104,25 +97,6 @@ def migration_result(command: str, name: str, method: Method, load: Load, view: 
         figures=figures,
         claims=_claims(engine, alone[1], before, during, moving),
     )
-
-
-@contextmanager
-def _served(method: Method) -> Iterator[tuple[GatewayServer, Path, TritonServer]]:
-    """A gateway with its embedded store, its one translator, and a Triton for it."""
-    with tempfile.TemporaryDirectory() as folder:
-        repository = Path(folder) / "model_repository"
-        version = export_untrained(method, SOURCE, TARGET, repository)
-        with TritonServer(repository) as triton:
-            settings = {
-                "R3AN_ENVIRONMENT": "development",
-                "R3AN_ENGINE": "triton",
-                "R3AN_TRITON_URL": triton.grpc_address,
-                "R3AN_MODEL_REPOSITORY": str(repository),
-                "R3AN_GALLERY_DIR": str(Path(folder) / "galleries"),
-                "R3AN_LOG_LEVEL": "warning",
-            }
-            with GatewayServer(settings) as gateway:
-                yield gateway, version, triton
 
 
 def _fill(client: httpx.Client, faces: int, view: View) -> Probes:

@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,19 @@ Intervals are 95 %, or least and greatest of the rounds for speed. Those of `qua
 the highest end of three seeds' intervals, wider than 95 %.
 Seconds are those of the trainings together where there are any. A claim that does not hold stays in its table.
 """
+
+
+class Picture(StrEnum):
+    """What a result may show beside its figures; the end of the file's name."""
+
+    GROWTH = "-growth.png"
+    TIME = "-time.png"
+    FLAMES = ".svg"
+
+    @property
+    def caption(self) -> str:
+        """For those who do not see it."""
+        return {Picture.GROWTH: "Growth", Picture.TIME: "Over time", Picture.FLAMES: "Flame graph"}[self]
 
 
 class _Strict(BaseModel):
@@ -81,9 +95,9 @@ def write(result: Result) -> Path:
     return file
 
 
-def growth_plot_of(name: str) -> Path:
-    """Where a result's picture of growth lies, if it has one."""
-    return RESULTS / f"{name}-growth.png"
+def picture_of(name: str, picture: Picture) -> Path:
+    """Where a result's picture lies, if it has one."""
+    return RESULTS / f"{name}{picture}"
 
 
 def publish(result: Result) -> None:
@@ -123,8 +137,11 @@ def _section(result: Result) -> str:
         f"`{result.command}`  \n{result.date}, {result.machine}, {result.seconds:,.0f} s\n",
         "| figure | value | interval |\n|---|---|---|",
     ]
-    if growth_plot_of(result.name).exists():
-        lines.insert(2, f"![Growth]({RESULTS.name}/{growth_plot_of(result.name).name})\n")
+    lines[2:2] = [
+        f"![{picture.caption}]({RESULTS.name}/{picture_of(result.name, picture).name})\n"
+        for picture in Picture
+        if picture_of(result.name, picture).exists()
+    ]
     for key, figure in result.figures.items():
         value, interval = (
             (figure, "") if isinstance(figure, float) else (figure.value, f"{figure.low:.4g} … {figure.high:.4g}")

@@ -8,7 +8,7 @@ from benchmarks import gallery as module
 from benchmarks import gallery_import
 from benchmarks.gallery import Measured, gallery_result
 from benchmarks.gallery_plot import draw_growth
-from benchmarks.results import Figure, Result, growth_plot_of, render
+from benchmarks.results import Figure, Picture, Result, picture_of, render
 from service.settings import StoreKind
 from training.progress import view_progress
 
@@ -57,7 +57,7 @@ def test_a_picture_of_growth_is_shown_where_there_is_one(monkeypatch: pytest.Mon
     result = Result(name="gallery", figures={"faces": 1.0}, claims=[], **facts)
     (tmp_path / "gallery.json").write_text(result.model_dump_json(), encoding="utf-8")
     assert "![Growth]" not in render()
-    growth_plot_of("gallery").write_bytes(PNG)
+    picture_of("gallery", Picture.GROWTH).write_bytes(PNG)
     assert f"![Growth]({tmp_path.name}/gallery-growth.png)" in render()
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from benchmarks import migration as module
 from benchmarks.gallery_client import Found
-from benchmarks.migration import SOURCE, TARGET, Load, migration_result
+from benchmarks.migration import Load, migration_result
 from benchmarks.migration_traffic import Answers, far_apart, is_mixed, traffic
+from benchmarks.translate import SOURCE, TARGET
 from contract.manifest import Method
 from contract.vectors import l2_normalize
 from deploy.process import READY_TIMEOUT_S, wait_until

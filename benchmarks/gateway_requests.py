@@ -1,0 +1,27 @@
+"""Requests to translate: the same seeded features for the gateway and for whatever stands beside it."""
+
+import numpy as np
+import orjson
+
+from benchmarks.load.plan import JSON, OCTET_STREAM, http_message
+from contract.spaces import FeatureSpace
+from contract.vectors import Features, pack_float32
+from deploy.process import LOOPBACK
+
+
+def features_of(rows: int, dim: int) -> Features:
+    """Seeded features [rows, dim]."""
+    return np.random.default_rng(rows).standard_normal((rows, dim), dtype=np.float32)
+
+
+def translate_message(
+    port: int, source: FeatureSpace, target: FeatureSpace, rows: int, content_type: str, key: str | None = None
+) -> bytes:
+    """A POST /translate with `rows` features, as JSON lists or as octet-stream; `key`: an API key."""
+    features, headers = features_of(rows, source.dim), {} if key is None else {"X-API-Key": key}
+    path = "/translate"
+    if content_type == OCTET_STREAM:
+        path += f"?source_model={source.id}&target_model={target.id}"
+        return http_message(LOOPBACK, port, path, pack_float32(features), OCTET_STREAM, headers)
+    body = {"source_model": source.id, "target_model": target.id, "features": features}
+    return http_message(LOOPBACK, port, path, orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), JSON, headers)

@@ -1,0 +1,1 @@
+"""Tests of the load generator: what can be wrong in measuring."""
