@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -46,6 +46,9 @@ from service.translation import BATCH_ROWS_MAX, Translation
 
 logger = logging.getLogger(__name__)
 
+# FastAPI's own would put the texts of errors, which may quote features, into spans and logs wherever OpenTelemetry is
+# configured, and looks at every request whether it is. Versions without it take no notice.
+NO_TELEMETRY: Final[dict[str, Any]] = {"telemetry": {"tracing": False, "metrics": False, "logs": False}}
 TRITON_CALLS_AT_ONCE = 2  # of a translator: one is computed while the next is on its way
 
 
@@ -70,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Use the face features of one encoder in another encoder's gallery.",
         lifespan=lifespan,
         redoc_url=None,
+        **NO_TELEMETRY,
         generate_unique_id_function=_operation_id,
     )
     app.add_middleware(Observation, metrics=metrics)

@@ -27,6 +27,7 @@ def gateway_server(settings: Settings) -> uvicorn.Server:
             log_config=None,
             access_log=False,  # it would write query strings and paths; the gateway logs routes itself
             server_header=False,
+            proxy_headers=False,  # nothing here depends on who a proxy says the client is
             timeout_graceful_shutdown=graceful_end_s(settings),
         )
     )
