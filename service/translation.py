@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from contract.errors import VectorError
 from contract.manifest import TranslatorManifest
-from contract.vectors import Features, check_features
+from contract.vectors import Features, check_features, norms_of
 from service.bounds import Deadline, InFlight
 from service.engines.base import Engine
 from service.errors import EngineError, EngineFailedError, InvalidFeatureError
@@ -78,6 +78,5 @@ def check_answer(translated: Features, rows: int, dim: int) -> None:
     """Refuse an answer that is no unit-length feature; the client never gets one."""
     if translated.shape != (rows, dim) or translated.dtype != np.float32:
         raise EngineFailedError("the engine answered with another shape or type")
-    norms = np.linalg.norm(translated, axis=1)  # [N]
-    if not (np.abs(norms - 1) <= NORM_TOLERANCE).all():  # NaN and infinity fail this too
+    if not (np.abs(norms_of(translated) - 1) <= NORM_TOLERANCE).all():  # NaN and infinity fail this too
         raise EngineFailedError("the engine answered with something that is no unit-length feature")
