@@ -1,5 +1,6 @@
 """What `r3an-gateway serve` runs in one process, and no other command needs: the application under uvicorn."""
 
+import gc
 import math
 
 import uvicorn
@@ -16,6 +17,9 @@ def gateway_server(settings: Settings) -> uvicorn.Server:
     """The gateway, ready to run. Raises KeysFileError, pydantic.ValidationError."""
     app = create_app(settings)
     configure_logs(settings.log_level)
+    # What imports have made lives as long as the process. A full collection that walks it holds all requests up for
+    # longer than most of them take.
+    gc.freeze()
     return uvicorn.Server(
         uvicorn.Config(
             app,
