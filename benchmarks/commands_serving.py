@@ -1,20 +1,33 @@
-"""The commands of what serving costs: profile."""
+"""The commands gateway and profile: what serving costs."""
 
 from typing import Annotated
 
 import typer
 
+from benchmarks.gateway import gateway_result
 from benchmarks.gateway_profile import profile_result
 from benchmarks.results import publish
 from training.progress import view_progress
+
+PROFILE = "gateway-profile"
 
 app = typer.Typer()
 
 
 @app.command()
+def gateway() -> None:
+    """Measure the gateway and Triton beside LitServe, a naive server, tritonclient and the model alone."""
+    with view_progress(as_json=False) as view:
+        publish(gateway_result("python -m benchmarks gateway", view))
+
+
+@app.command()
 def profile(
-    name: Annotated[str, typer.Option(help="Of the result's file and the flame graph.")] = "gateway-profile",
+    name: Annotated[str, typer.Option(help="Of the result's file and the flame graph.")] = PROFILE,
 ) -> None:
     """Sample the gateway under single-feature requests: where each microsecond goes, and a flame graph."""
     with view_progress(as_json=False) as view:
         publish(profile_result(f"python -m benchmarks profile --name {name}", name, view))
+
+
+SHORT = (profile, gateway)  # what `make bench` measures of them
