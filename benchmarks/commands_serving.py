@@ -1,4 +1,4 @@
-"""The commands gateway and profile: what serving costs."""
+"""The commands gateway, overload and profile: what serving costs."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ import typer
 
 from benchmarks.gateway import gateway_result
 from benchmarks.gateway_profile import profile_result
+from benchmarks.overload import overload_result
 from benchmarks.results import publish
 from training.progress import view_progress
 
@@ -22,6 +23,13 @@ def gateway() -> None:
 
 
 @app.command()
+def overload() -> None:
+    """Send three times what the gateway can do: goodput, refusals, memory, recovery, and fairness among keys."""
+    with view_progress(as_json=False) as view:
+        publish(overload_result("python -m benchmarks overload", view))
+
+
+@app.command()
 def profile(
     name: Annotated[str, typer.Option(help="Of the result's file and the flame graph.")] = PROFILE,
 ) -> None:
@@ -30,4 +38,4 @@ def profile(
         publish(profile_result(f"python -m benchmarks profile --name {name}", name, view))
 
 
-SHORT = (profile, gateway)  # what `make bench` measures of them
+SHORT = (profile, overload, gateway)  # what `make bench` measures of them
