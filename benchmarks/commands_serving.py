@@ -1,9 +1,10 @@
-"""The commands gateway, overload and profile: what serving costs."""
+"""The commands gateway, overload, footprint and profile: what serving costs."""
 
 from typing import Annotated
 
 import typer
 
+from benchmarks.footprint import footprint_result
 from benchmarks.gateway import gateway_result
 from benchmarks.gateway_profile import profile_result
 from benchmarks.overload import overload_result
@@ -30,6 +31,13 @@ def overload() -> None:
 
 
 @app.command()
+def footprint() -> None:
+    """Weigh the gateway before Triton, time its start, and look whether 100,000 requests leave anything behind."""
+    with view_progress(as_json=False) as view:
+        publish(footprint_result("python -m benchmarks footprint", view))
+
+
+@app.command()
 def profile(
     name: Annotated[str, typer.Option(help="Of the result's file and the flame graph.")] = PROFILE,
 ) -> None:
@@ -38,4 +46,4 @@ def profile(
         publish(profile_result(f"python -m benchmarks profile --name {name}", name, view))
 
 
-SHORT = (profile, overload, gateway)  # what `make bench` measures of them
+SHORT = (footprint, profile, overload, gateway)  # what `make bench` measures of them
