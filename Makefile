@@ -33,7 +33,7 @@ check: $(VENV)/.installed $(VENV)/prometheus/promtool  ## format, lint, types, i
 	$(BIN)/yamllint --strict docker-compose.yml deploy
 	$(VENV)/prometheus/promtool check config deploy/prometheus/prometheus.yml
 
-bench: $(VENV)/.bench-installed  ## measure, and write docs/results and docs/benchmarks.md
+bench: $(VENV)/.bench-installed  ## measure speed in half an hour, and write docs/results and docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
 up: $(VENV)/.installed  ## Redis, Triton and the gateway on loopback, until Ctrl-C

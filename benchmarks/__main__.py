@@ -35,10 +35,11 @@ app.add_typer(commands_serving.app)
 
 @app.callback(invoke_without_command=True)
 def short(context: typer.Context) -> None:
-    """Run the short measurements and render the page."""
+    """Run the short measurements, those of speed, within half an hour, and render the page."""
     if context.invoked_subcommand is None:
         write(translate_result("make bench"))
-        page()
+        for measure in commands_serving.SHORT:
+            measure()
 
 
 @app.command("render")

@@ -34,6 +34,7 @@ class Answers:
     taken_ms: list[float] = field(default_factory=list)
     status: list[int] = field(default_factory=list)
     added_ms: list[float | None] = field(default_factory=list)
+    started_at: float = 0.0  # on the machine's monotonic clock, which all processes share
 
     def add(self, due_s: float, sent_s: float, done_s: float, reply: Reply) -> None:
         """Keep one answer."""
@@ -60,6 +61,18 @@ class Answers:
     def count(self, *statuses: int) -> int:
         """How many have one of these statuses."""
         return sum(status in statuses for status in self.status)
+
+    def amount_between(self, start_s: float, end_s: float, *statuses: int) -> float:
+        """How many requests with one of these statuses [start, end) was worth: each counts by its part that lies there.
+
+        So a window that just misses the end of a slow request is not worth less than one that just catches it.
+        """
+        amount = 0.0
+        for due_s, taken_ms, status in zip(self.due_s, self.taken_ms, self.status, strict=True):
+            inside_s = min(end_s, due_s + taken_ms / 1000) - max(start_s, due_s)
+            if status in statuses and inside_s > 0:
+                amount += 1000 * inside_s / taken_ms
+        return amount
 
     def _only(self, rows: Iterable[int]) -> "Answers":
         kept = list(rows)
@@ -100,10 +113,13 @@ def percentiles(ascending: Sequence[float]) -> Percentiles:
     return Percentiles(*(percentile(ascending, percent) for percent in (50, 90, 99)))
 
 
-def summarise(answers: Answers, seconds: float, rows: int) -> Summary:
-    """What a stretch of so many seconds comes to, with `rows` features in each request."""
+def summarise(answers: Answers, seconds: float, rows: int, amount: float | None = None) -> Summary:
+    """What a stretch of so many seconds comes to, with `rows` features in each request.
+
+    `amount`: of requests that were answered in it; without, as many as have the status 200.
+    """
     answered = answers.taken_by(OK)
-    per_s = len(answered) / seconds
+    per_s = (len(answered) if amount is None else amount) / seconds
     return Summary(
         seconds=seconds,
         statuses={NAMES.get(status, str(status)): count for status, count in sorted(Counter(answers.status).items())},

@@ -19,13 +19,13 @@ async def send_closed(asks: Sequence[Ask], pace: Closed) -> Answers:
     Raises:
         TimeoutError: a server does not answer at all.
     """
-    answers, started_at = Answers(), time.perf_counter()
+    answers = Answers(started_at=(started_at := time.monotonic()))
     end_s = pace.warm_up_s + pace.seconds
 
     async def lane(ask: Ask) -> None:
-        while (sent_s := time.perf_counter() - started_at) < end_s:
+        while (sent_s := time.monotonic() - started_at) < end_s:
             reply = await ask()
-            answers.add(sent_s, sent_s, time.perf_counter() - started_at, reply)
+            answers.add(sent_s, sent_s, time.monotonic() - started_at, reply)
 
     async with asyncio.timeout(end_s + DRAIN_S_MAX), asyncio.TaskGroup() as group:
         for ask in asks:
@@ -35,7 +35,7 @@ async def send_closed(asks: Sequence[Ask], pace: Closed) -> Answers:
 
 async def send_open(asks: Sequence[Ask], pace: Open) -> Answers:
     """Requests become due at their times and take the first free asker. What has no answer in the end is `LATE`."""
-    answers, started_at = Answers(), time.perf_counter()
+    answers = Answers(started_at=(started_at := time.monotonic()))
     due: asyncio.Queue[float] = asyncio.Queue()  # holds no more than the phases' requests
     under_way: set[float] = set()
 
@@ -43,23 +43,23 @@ async def send_open(asks: Sequence[Ask], pace: Open) -> Answers:
         while True:
             due_s = await due.get()
             under_way.add(due_s)
-            sent_s = time.perf_counter() - started_at
+            sent_s = time.monotonic() - started_at
             reply = await ask()
-            answers.add(due_s, sent_s, time.perf_counter() - started_at, reply)
+            answers.add(due_s, sent_s, time.monotonic() - started_at, reply)
             under_way.remove(due_s)
             due.task_done()
 
     lanes = [asyncio.create_task(lane(ask)) for ask in asks]
     try:
         for due_s in arrivals(pace.phases, pace.seed):
-            await asyncio.sleep(max(0.0, due_s - (time.perf_counter() - started_at)))
+            await asyncio.sleep(max(0.0, due_s - (time.monotonic() - started_at)))
             due.put_nowait(due_s)
         await _drained(due, lanes)
     finally:
         for task in lanes:
             task.cancel()
         await asyncio.gather(*lanes, return_exceptions=True)
-    now_s = time.perf_counter() - started_at
+    now_s = time.monotonic() - started_at
     for due_s in (*under_way, *(due.get_nowait() for _ in range(due.qsize()))):
         answers.add(due_s, now_s, now_s, Reply(LATE))
     return answers

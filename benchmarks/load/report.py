@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.load.answers import Answers, Percentiles, Summary, summarise
+from benchmarks.load.answers import OK, Answers, Percentiles, Summary, summarise
 from benchmarks.load.plan import Closed, Open
 
 
@@ -18,10 +18,11 @@ class Report:
 
 
 def report_of(answers: Answers, pace: Closed | Open, rows: int) -> Report:
-    """A closed loop counts what was answered after the warm-up; an open one what was due in each phase."""
+    """A closed loop counts what went on after the warm-up; an open one what was due in each phase."""
     if isinstance(pace, Closed):
-        counted = answers.done_between(pace.warm_up_s, pace.warm_up_s + pace.seconds)
-        return Report((summarise(counted, pace.seconds, rows),), None)
+        window = (pace.warm_up_s, pace.warm_up_s + pace.seconds)
+        amount = answers.amount_between(*window, OK)
+        return Report((summarise(answers.done_between(*window), pace.seconds, rows, amount),), None)
     ends_s = itertools.accumulate(phase.seconds for phase in pace.phases)
     summaries = tuple(
         summarise(answers.due_between(end_s - phase.seconds, end_s), phase.seconds, rows)

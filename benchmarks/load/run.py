@@ -4,14 +4,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import IO, Final
 
 from benchmarks.load.pacing import DRAIN_S_MAX
 from benchmarks.load.plan import Plan, plan_to_json, seconds_of
 from benchmarks.load.report import Report, report_from_json
 
-GENERATOR = "benchmarks.load"
-START_S_MAX = 60.0
+GENERATOR: Final = "benchmarks.load"
+START_S_MAX: Final = 60.0
+ERROR_CHARS: Final = 4000
 
 
 class LoadError(Exception):
@@ -21,8 +23,10 @@ class LoadError(Exception):
 class RunningLoad:
     """A generator that is under way."""
 
-    def __init__(self, process: "subprocess.Popen[str]", seconds_max: float) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", output: IO[str], errors: IO[str], seconds_max: float) -> None:
         self._process = process
+        self._output = output
+        self._errors = errors
         self._seconds_max = seconds_max
 
     @property
@@ -33,12 +37,12 @@ class RunningLoad:
     def report(self) -> Report:
         """Wait for its end. Raises LoadError."""
         try:
-            output, errors = self._process.communicate(timeout=self._seconds_max)
+            code = self._process.wait(self._seconds_max)
         except subprocess.TimeoutExpired as error:
             raise LoadError(f"the generator has not ended after {self._seconds_max:g} s") from error
-        if self._process.returncode:
-            raise LoadError(f"the generator ended with {self._process.returncode}:\n{errors[-4000:]}")
-        return report_from_json(output)
+        if code:
+            raise LoadError(f"the generator ended with {code}:\n{_text(self._errors)[-ERROR_CHARS:]}")
+        return report_from_json(_text(self._output))
 
 
 def run_load(plan: Plan) -> Report:
@@ -59,18 +63,19 @@ def start_program(
     module: str, plan: str, seconds: float, environment: Mapping[str, str] | None = None
 ) -> Iterator[RunningLoad]:
     """Run a module with its plan on stdin; it measures for so many seconds. Killed if it still runs at the end."""
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as stdin:  # and no pipe: nobody would wait for its reader
-        stdin.write(plan)
-        stdin.seek(0)
-        with subprocess.Popen(  # noqa: S603 - our own modules
-            [sys.executable, "-m", module],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        ) as process:
-            try:
-                yield RunningLoad(process, START_S_MAX + seconds + DRAIN_S_MAX)
-            finally:
-                process.kill()  # does nothing to one that has ended
+    with ExitStack() as stack:
+        # Files, since a pipe holds 64 KiB and nobody reads it before the end.
+        given, output, errors = (stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in range(3))
+        given.write(plan)
+        given.seek(0)
+        command = [sys.executable, "-m", module]
+        process = stack.enter_context(
+            subprocess.Popen(command, stdin=given, stdout=output, stderr=errors, text=True, env=environment)  # noqa: S603 - our own modules
+        )
+        stack.callback(process.kill)  # does nothing to one that has ended
+        yield RunningLoad(process, output, errors, START_S_MAX + seconds + DRAIN_S_MAX)
+
+
+def _text(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()

@@ -54,3 +54,15 @@ def test_answers_are_told_by_when_they_were_due_or_done() -> None:
     assert answers.due_between(0.0, 1.0).status == [200]
     assert answers.due_between(1.0, 2.0).status == [201, 202]
     assert answers.done_between(1.0, 2.0).status == [200, 201]
+
+
+def test_a_request_counts_by_the_part_of_it_that_lies_between() -> None:
+    answers = filled((0.0, 2.0, OK), (1.0, 1.5, OK), (1.5, 3.5, OK), (1.0, 2.0, 503), (4.0, 5.0, OK))
+    assert answers.amount_between(1.0, 2.0, OK) == pytest.approx(0.5 + 1 + 0.25)
+    assert answers.amount_between(0.0, 9.0, OK) == pytest.approx(4)
+
+
+@pytest.mark.parametrize("start_s", [0.0, 0.3, 0.7, 1.1])
+def test_slow_calls_have_the_same_rate_wherever_the_window_lies(start_s: float) -> None:
+    answers = filled(*((number * 0.8, (number + 1) * 0.8, OK) for number in range(10)))
+    assert answers.amount_between(start_s, start_s + 2.0, OK) == pytest.approx(2.0 / 0.8)
