@@ -23,7 +23,6 @@ from service.enrolment import Enrolment
 from service.errors import CatalogError, GatewayError, LifespanError
 from service.galleries.base import GalleryStore
 from service.galleries.local import LocalGalleries
-from service.galleries.redis import RedisGalleries
 from service.identification import Identification
 from service.live_catalog import LiveCatalog
 from service.metrics import Metrics, create_metrics
@@ -190,6 +189,8 @@ def _joined(engine: Engine, calls_at_once: int, settings: Settings) -> JoinedEng
 async def _open_galleries(settings: Settings) -> GalleryStore:
     faces_max, galleries_max, timeout_ms = settings.faces_max, settings.galleries_max, settings.timeout_ms
     if settings.gallery_store is StoreKind.REDIS:
+        from service.galleries.redis import RedisGalleries  # noqa: PLC0415 - the local store needs no client of Redis
+
         url = settings.redis_url.get_secret_value()
         return await RedisGalleries.open(url, faces_max=faces_max, galleries_max=galleries_max, timeout_ms=timeout_ms)
     return await asyncio.to_thread(

@@ -14,7 +14,7 @@ from contract.vectors import Features
 # A call is to take this long at most, since whoever comes next waits for its end; as long as a call has
 # this many rows, by which its own cost is small.
 CALL_S = 0.05
-CALL_ROWS_MIN = 64
+CALL_ROWS_MIN = 32
 FORGETTING = 0.8  # of what earlier calls took, at each call
 
 

@@ -43,7 +43,7 @@ async def start():
     app = create_app(Settings())
     async with app.router.lifespan_context(app):
         ready = (await app.state.parts.readiness.now()).ready
-        foreign = sorted({"torch", "training", "pyarrow"} & set(sys.modules))
+        foreign = sorted({"torch", "training", "pyarrow", "redis"} & set(sys.modules))
         print(json.dumps({"ready": ready, "foreign": foreign, "cpu_s": time.process_time()}))
 
 asyncio.run(start())
