@@ -37,6 +37,16 @@ async def import_runtime(module: str, extra: str) -> Any:  # noqa: ANN401 - a mo
         raise EngineUnavailableError(f"{module} is missing: pip install 'r3an[{extra}]'") from None
 
 
+def in_pieces(run: Run, rows: int) -> Run:
+    """The same run with at most `rows` features in one pass, for what more need does not fit into a core's cache."""
+
+    def run_in_pieces(features: Features) -> Features:
+        pieces = [run(features[start : start + rows]) for start in range(0, len(features), rows)]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    return run_in_pieces
+
+
 class InProcessEngine:
     """Runs at most `threads` inferences at once; `queue_max` more may wait, the rest is refused."""
 
@@ -47,13 +57,10 @@ class InProcessEngine:
         *,
         threads: int,
         queue_max: int,
-        batch_rows: int,
         prepare_thread: Callable[[], None] | None = None,
     ) -> None:
-        """`batch_rows`: of one pass through a network; more rows go through it piece by piece."""
         self.name = name
         self._open_version = open_version
-        self._batch_rows = batch_rows
         self._pending_max = threads + queue_max
         self._pending = 0
         self._lock = threading.Lock()
@@ -115,11 +122,9 @@ class InProcessEngine:
         return run
 
     def _translate(self, run: Run, features: Features) -> Features:
-        starts = range(0, len(features), self._batch_rows)
         try:
-            pieces = [run(features[start : start + self._batch_rows]) for start in starts]
+            return run(features)
         except Exception as error:
             # Whatever a model may raise. Its message can quote tensors: the type is all that may be said.
             logger.error("inference failed: %s", type(error).__name__)  # noqa: TRY400 - see above
             raise EngineFailedError("the translator failed on this request") from None
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

@@ -9,7 +9,7 @@ import numpy as np
 
 from contract.manifest import ONNX_FILE, ONNX_INPUT, ONNX_OUTPUT, TranslatorManifest
 from contract.vectors import Features
-from service.engines.in_process import InProcessEngine, Run, import_runtime
+from service.engines.in_process import InProcessEngine, Run, import_runtime, in_pieces
 from service.errors import EngineFailedError
 
 logger = logging.getLogger(__name__)
@@ -25,14 +25,14 @@ async def open_onnxruntime(repository: Path, *, threads: int, queue_max: int) ->
     runtime = await import_runtime("onnxruntime", NAME)
     return InProcessEngine(
         NAME,
-        partial(_open_version, runtime, repository),
+        partial(open_version, runtime, repository),
         threads=threads,
         queue_max=queue_max,
-        batch_rows=BATCH_ROWS,
     )
 
 
-def _open_version(runtime: Any, repository: Path, manifest: TranslatorManifest) -> Run:  # noqa: ANN401 - a module
+def open_version(runtime: Any, repository: Path, manifest: TranslatorManifest) -> Run:  # noqa: ANN401 - a module
+    """How a version of `<repository>/<translator>/` is run, in the caller's thread. Raises EngineFailedError."""
     if manifest.onnx is None:
         raise EngineFailedError(f"has no {ONNX_FILE}: export it again, or serve it with R3AN_ENGINE=torchscript")
     file = repository / manifest.id / str(manifest.version) / ONNX_FILE
@@ -41,7 +41,7 @@ def _open_version(runtime: Any, repository: Path, manifest: TranslatorManifest) 
     except Exception as error:  # its errors have no common root
         logger.warning("%s does not load: %s", manifest.name, type(error).__name__)
         raise EngineFailedError(f"{ONNX_FILE} is no ONNX that loads") from None
-    return partial(_run, session)
+    return in_pieces(partial(_run, session), BATCH_ROWS)
 
 
 def _options(runtime: Any) -> Any:  # noqa: ANN401 - onnxruntime has no types

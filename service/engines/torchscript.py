@@ -9,7 +9,7 @@ import numpy as np
 
 from contract.manifest import MODEL_FILE, TranslatorManifest
 from contract.vectors import Features
-from service.engines.in_process import InProcessEngine, Run, import_runtime
+from service.engines.in_process import InProcessEngine, Run, import_runtime, in_pieces
 from service.errors import EngineFailedError
 
 if TYPE_CHECKING:
@@ -26,23 +26,24 @@ async def open_torchscript(repository: Path, *, threads: int, queue_max: int) ->
     torch = await import_runtime("torch", NAME)
     return InProcessEngine(
         NAME,
-        partial(_open_version, torch, repository),
+        partial(open_version, torch, repository),
         threads=threads,
         queue_max=queue_max,
-        batch_rows=BATCH_ROWS,
         # One intra-op thread each: the threads are the parallelism, and OpenMP's own would spin against it.
         prepare_thread=partial(torch.set_num_threads, 1),
     )
 
 
-def _open_version(torch: Any, repository: Path, manifest: TranslatorManifest) -> Run:  # noqa: ANN401 - a module
+def open_version(torch: Any, repository: Path, manifest: TranslatorManifest) -> Run:  # noqa: ANN401 - a module
+    """How a version of `<repository>/<translator>/` is run, in the caller's thread. Raises EngineFailedError."""
     file = repository / manifest.id / str(manifest.version) / MODEL_FILE
     try:
-        module: ScriptModule = torch.jit.load(str(file), map_location="cpu").eval()
+        loaded = torch.jit.load(str(file), map_location="cpu").eval()
+        module: ScriptModule = torch.jit.optimize_for_inference(loaded)  # weights in the layout of this CPU
     except (RuntimeError, ValueError, OSError) as error:
         logger.warning("%s does not load: %s", manifest.name, type(error).__name__)
         raise EngineFailedError(f"{MODEL_FILE} is no TorchScript that loads") from None
-    return partial(_run, torch, module)
+    return in_pieces(partial(_run, torch, module), BATCH_ROWS)
 
 
 def _run(torch: Any, module: "ScriptModule", features: Features) -> Features:  # noqa: ANN401 - a module

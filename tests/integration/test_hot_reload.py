@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from contract.manifest import MANIFEST_FILE, MODEL_FILE, sha256_of
+from contract.manifest import MANIFEST_FILE, MODEL_FILE, ONNX_FILE, sha256_of
 from deploy.gateway import GatewayServer
 from deploy.process import wait_until
 from deploy.triton.start import TritonServer
@@ -131,9 +131,11 @@ def test_a_killed_triton_is_answered_with_503_and_used_again_once_it_is_back(tmp
 def publish_broken(repository: Path, scratch: Path, version: int, *, resign: bool = False) -> None:
     """Publish, at once and whole, a version whose weights are no model; `resign`: with a manifest that says so."""
     version_dir = write_translator(scratch / "broken", version=version)
-    (version_dir / MODEL_FILE).write_bytes(b"no model")
+    for file in (MODEL_FILE, ONNX_FILE):
+        (version_dir / file).write_bytes(b"no model")
     if resign:
         manifest = read_json(version_dir / MANIFEST_FILE) | {"sha256": sha256_of(version_dir / MODEL_FILE)}
+        manifest["onnx"]["sha256"] = manifest["sha256"]
         (version_dir / MANIFEST_FILE).write_text(json.dumps(manifest))
     version_dir.rename(repository / MODEL / str(version))
 

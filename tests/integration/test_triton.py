@@ -12,12 +12,13 @@ import tritonclient.grpc as triton_grpc
 from torch import Tensor, nn
 from tritonclient.utils import InferenceServerException
 
-from contract.manifest import MODEL_FILE
+from contract.manifest import MODEL_FILE, ONNX_FILE
+from contract.spaces import FeatureSpace
 from contract.vectors import Features
 from deploy.process import ProcessError
 from deploy.triton.start import TritonServer
 from tests.integration.stack import MODEL, eager, random_features
-from tests.repository import SOURCE, TARGET, write_translator
+from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
 
 TENSOR = "FEATURE"
 
@@ -44,6 +45,7 @@ def faulty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonSe
     repository = tmp_path_factory.mktemp("faulty")
     version_dir = write_translator(repository)
     torch.jit.script(RefusesNegative()).save(str(version_dir / MODEL_FILE))  # type: ignore[no-untyped-call]
+    (version_dir / ONNX_FILE).unlink()  # so that TorchScript is what runs
     broken = repository / "broken" / "1"
     broken.mkdir(parents=True)
     (broken / MODEL_FILE).write_bytes(b"no model")
@@ -109,6 +111,26 @@ def test_one_failing_request_of_a_batch_fails_alone_and_without_its_values(fault
         assert translated is not None
         np.testing.assert_array_equal(translated[0], features[row, : TARGET.dim])
     assert executions < 64
+
+
+@pytest.mark.parametrize("gone", [MODEL_FILE, ONNX_FILE])
+def test_onnx_is_what_runs_on_a_cpu_and_torchscript_where_it_is_missing(tmp_path: Path, gone: str) -> None:
+    (write_translator(tmp_path) / gone).unlink()
+    features = random_features(65)
+    with TritonServer(tmp_path) as server, triton_grpc.InferenceServerClient(server.grpc_address) as client:
+        np.testing.assert_allclose(infer(client, features), eager(features), rtol=0, atol=1e-4)
+
+
+def test_features_as_large_as_real_ones_come_back(tmp_path: Path) -> None:
+    source, target = FeatureSpace(id="source-256", dim=256), FeatureSpace(id="target-512", dim=512)
+    write_translator(tmp_path, source, target)
+    features = random_features(100, source.dim)
+    with TritonServer(tmp_path) as server, triton_grpc.InferenceServerClient(server.grpc_address) as client:
+        for _ in range(20):
+            answer = client.infer(f"{source.id}--{target.id}", [tensor(features)], client_timeout=60).as_numpy(TENSOR)
+            np.testing.assert_allclose(
+                answer, eager(features, RandomLinear(source.dim, target.dim, seed=0)), rtol=0, atol=1e-4
+            )
 
 
 def test_a_killed_server_leaves_no_process_and_no_shared_memory_and_comes_back(tmp_path: Path) -> None:

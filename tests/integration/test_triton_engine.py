@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.manifest import MODEL_FILE, Parity, TranslatorManifest, read_manifest
+from contract.manifest import MODEL_FILE, ONNX_FILE, Parity, TranslatorManifest, read_manifest
 from deploy.triton.start import TritonServer
 from service.engines.triton import TritonEngine
 from service.engines.triton_config import CONFIG_FILE, config_for
@@ -81,15 +81,20 @@ async def test_versions_serve_side_by_side_and_go_with_the_last_one(
         await engine.translate(new, features, TIMEOUT_MS)
 
 
+def spoil(version_dir: Path) -> None:
+    for file in (MODEL_FILE, ONNX_FILE):
+        (version_dir / file).write_bytes(b"no model")
+
+
 async def test_broken_versions_keep_neither_the_old_nor_a_later_one_out(engine: TritonEngine, repository: Path) -> None:
     first, first_dir = publish(repository, "broken-between")
     await engine.load(first)
     second, second_dir = publish(repository, "broken-between")
-    (second_dir / MODEL_FILE).write_bytes(b"no model")
+    spoil(second_dir)
     with pytest.raises(EngineFailedError):
         await engine.load(second)
     await engine.translate(first, random_features(1), TIMEOUT_MS)
-    (first_dir / MODEL_FILE).write_bytes(b"no model any more")
+    spoil(first_dir)
     third, _ = publish(repository, "broken-between", seed=2)
     await engine.load(third)
     expected = eager(random_features(2), RandomLinear(SOURCE.dim, TARGET.dim, seed=2))

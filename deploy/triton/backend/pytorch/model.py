@@ -1,18 +1,28 @@
 """Triton backend named `pytorch`, in Python: serves `platform: "pytorch_libtorch"` where libtorch's backend is missing.
 
-Reads the same config.pbtxt and the same TorchScript file as Triton's own backend. Runs inside Triton's stub process.
+Reads the same config.pbtxt as Triton's own backend and the same TorchScript file or, on CPUs, the `model.onnx` beside
+it, which costs less to run. Both are one translator, and the gateway proves what was loaded. Runs in Triton's stub.
 """
 
+import importlib.util
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import triton_python_backend_utils as pb_utils  # exists inside Triton's stub only
+from numpy.typing import NDArray
 from torch import Tensor
 
-MODEL_FILE = "model.pt"
+MODEL_FILE, ONNX_FILE = "model.pt", "model.onnx"
+# Of one pass through a network: what more rows need does not fit into a core's cache.
+TORCH_ROWS, ONNX_ROWS = 64, 32
+
+Tensors = list[NDArray[np.float32]]  # one per input, or output, each [N, d]
+Run = Callable[[Tensors], Tensors]
 
 
 class TritonPythonModel:
@@ -24,14 +34,18 @@ class TritonPythonModel:
         return config
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load and freeze the TorchScript module; Triton shows whatever is raised as the reason."""
+        """Load the model; Triton shows whatever is raised as the reason."""
         config = json.loads(args["model_config"])
-        torch.set_num_threads(_threads(config))
-        self._device = _device(args)
         self._inputs = [tensor["name"] for tensor in config["input"]]
         self._outputs = [tensor["name"] for tensor in config["output"]]
-        file = config.get("default_model_filename") or MODEL_FILE
-        self._module = _load(Path(args["model_repository"]) / args["model_version"] / file, self._device)
+        version = Path(args["model_repository"]) / args["model_version"]
+        file, threads = config.get("default_model_filename") or MODEL_FILE, _threads(config)
+        if args["model_instance_kind"] == "GPU":
+            self._model = _torchscript(version / file, f"cuda:{args['model_instance_device_id']}", threads)
+        elif file == MODEL_FILE and (version / ONNX_FILE).exists() and importlib.util.find_spec("onnxruntime"):
+            self._model = _onnx(version / ONNX_FILE, threads)
+        else:
+            self._model = _in_pieces(_torchscript(version / file, "cpu", threads), TORCH_ROWS)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer all requests with one forward pass; if that fails, each alone, so that one cannot fail another's."""
@@ -43,24 +57,22 @@ class TritonPythonModel:
                 return [_refusal(error)]
         return [response for batch in batches for response in self._run_alone(batch)]
 
-    def _run_alone(self, batch: list[Tensor]) -> list[Any]:
+    def _run_alone(self, batch: Tensors) -> list[Any]:
         try:
             return self._run([batch])
         except Exception as error:
             return [_refusal(error)]
 
-    def _run(self, batches: list[list[Tensor]]) -> list[Any]:
-        rows = [batch[0].shape[0] for batch in batches]
-        joined = [torch.cat(tensors).to(self._device) for tensors in zip(*batches, strict=True)]  # [sum N, d]
-        with torch.inference_mode():
-            answer = self._module(*joined)
-        outputs = answer if isinstance(answer, tuple | list) else (answer,)
-        pieces = [output.cpu().contiguous().split(rows) for output in outputs]  # a piece per request: [N, d]
+    def _run(self, batches: list[Tensors]) -> list[Any]:
+        ends = np.cumsum([len(batch[0]) for batch in batches])[:-1]
+        outputs = self._model([np.concatenate(tensors) for tensors in zip(*batches, strict=True)])  # [sum N, d] each
+        pieces = [np.split(output, ends) for output in outputs]  # a piece per request: [N, d]
         return [self._response(list(piece)) for piece in zip(*pieces, strict=True)]
 
-    def _response(self, outputs: list[Tensor]) -> Any:  # noqa: ANN401 - Triton's own type
-        # By DLPack: Tensor(numpy array) silently answers an empty tensor under numpy 2.
-        named = zip(self._outputs, outputs, strict=True)
+    def _response(self, outputs: Tensors) -> Any:  # noqa: ANN401 - Triton's own type
+        # By torch's DLPack: Tensor(numpy array) silently answers an empty tensor under numpy 2, and numpy's own DLPack
+        # raises when Triton has taken what it handed over.
+        named = zip(self._outputs, map(torch.from_numpy, outputs), strict=True)
         return pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack(name, output) for name, output in named])
 
 
@@ -70,20 +82,45 @@ def _threads(config: dict[str, Any]) -> int:
     return int(chosen or 1)
 
 
-def _device(args: dict[str, str]) -> torch.device:
-    on_gpu = args["model_instance_kind"] == "GPU"
-    return torch.device(f"cuda:{args['model_instance_device_id']}" if on_gpu else "cpu")
+def _onnx(file: Path, threads: int) -> Run:
+    import onnxruntime  # noqa: PLC0415 - may be missing
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    names = [tensor.name for tensor in session.get_inputs()]
+    return _in_pieces(lambda inputs: list(session.run(None, dict(zip(names, inputs, strict=True)))), ONNX_ROWS)
 
 
-def _load(file: Path, device: torch.device) -> torch.jit.ScriptModule:
+def _torchscript(file: Path, device: str, threads: int) -> Run:
+    torch.set_num_threads(threads)
     module = torch.jit.freeze(torch.jit.load(str(file), map_location=device).eval())  # type: ignore[no-untyped-call]
-    return module if device.type == "cuda" else torch.jit.optimize_for_inference(module)
+    module = torch.jit.optimize_for_inference(module) if device == "cpu" else module
+
+    def run(inputs: Tensors) -> Tensors:
+        with torch.inference_mode():
+            answer = module(*(torch.from_numpy(tensor).to(device) for tensor in inputs))
+        outputs = answer if isinstance(answer, tuple | list) else (answer,)
+        return [output.cpu().numpy() for output in outputs]
+
+    return run
 
 
-def _input(request: Any, name: str) -> Tensor:  # noqa: ANN401 - Triton's own type
-    return torch.utils.dlpack.from_dlpack(pb_utils.get_input_tensor_by_name(request, name))
+def _in_pieces(run: Run, rows: int) -> Run:
+    def run_in_pieces(inputs: Tensors) -> Tensors:
+        starts = range(0, len(inputs[0]), rows)
+        answers = [run([tensor[start : start + rows] for tensor in inputs]) for start in starts]
+        return answers[0] if len(answers) == 1 else [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+
+    return run_in_pieces
+
+
+def _input(request: Any, name: str) -> NDArray[np.float32]:  # noqa: ANN401 - Triton's own type
+    tensor: Tensor = torch.utils.dlpack.from_dlpack(pb_utils.get_input_tensor_by_name(request, name))
+    return tensor.numpy()
 
 
 def _refusal(error: Exception) -> Any:  # noqa: ANN401 - Triton's own type
-    # The type alone: a message of torch may quote values, and values are biometric data.
+    # The type alone: a message of a runtime may quote values, and values are biometric data.
     return pb_utils.InferenceResponse([], pb_utils.TritonError(f"the translator raised {type(error).__name__}"))

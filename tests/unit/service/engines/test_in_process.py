@@ -9,14 +9,13 @@ import pytest
 
 from contract.manifest import TranslatorManifest
 from contract.vectors import Features, l2_normalize
-from service.engines.in_process import InProcessEngine, Run, import_runtime
+from service.engines.in_process import InProcessEngine, Run, import_runtime, in_pieces
 from service.errors import EngineFailedError, EngineOverloadedError, EngineTimeoutError, EngineUnavailableError
 from tests.manifests import make_manifest
 from tests.repository import SOURCE, TARGET
 
 pytestmark = pytest.mark.anyio
 TIMEOUT_MS = 60_000
-BATCH_ROWS = 4
 HELD_ROWS = 3  # what waits for the gate
 
 
@@ -51,7 +50,7 @@ def manifest() -> TranslatorManifest:
 
 @pytest.fixture
 async def engine(gate: Gate, manifest: TranslatorManifest) -> AsyncIterator[InProcessEngine]:
-    engine = InProcessEngine("held", gate.open_version, threads=1, queue_max=1, batch_rows=BATCH_ROWS)
+    engine = InProcessEngine("held", gate.open_version, threads=1, queue_max=1)
     await engine.load(manifest)
     gate.batches.clear()
     yield engine
@@ -63,12 +62,13 @@ def features(rows: int) -> Features:
     return np.random.default_rng(rows).normal(size=(rows, SOURCE.dim)).astype(np.float32)
 
 
+@pytest.mark.parametrize(("rows", "batches"), [(1, [1]), (4, [4]), (5, [4, 1]), (10, [4, 4, 2])])
 async def test_many_rows_go_through_piece_by_piece_and_come_back_in_order(
-    engine: InProcessEngine, gate: Gate, manifest: TranslatorManifest
+    gate: Gate, rows: int, batches: list[int]
 ) -> None:
-    given = features(10)
-    translated = await engine.translate(manifest, given, TIMEOUT_MS)
-    assert gate.batches == [4, 4, 2]
+    given = features(rows)
+    translated = in_pieces(gate.run, 4)(given)
+    assert gate.batches == batches
     np.testing.assert_array_equal(translated, l2_normalize(given[:, : TARGET.dim]))
 
 
@@ -113,7 +113,6 @@ async def test_a_version_that_answers_wrongly_is_refused_and_the_one_before_serv
         lambda loaded: lambda features: features[:, : TARGET.dim] * (np.nan if loaded is wrong else 1),
         threads=1,
         queue_max=0,
-        batch_rows=BATCH_ROWS,
     )
     await engine.load(manifest)
     with pytest.raises(EngineFailedError, match="NaN"):
