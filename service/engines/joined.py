@@ -19,9 +19,9 @@ RETRY_AFTER_S = 1
 class JoinedEngine:
     """An engine whose calls carry the features that wait for it, so that they share the cost of a call.
 
-    Nobody waits for company: a request that finds a call free goes at once. Callers take turns, however much each of
-    them asks, and a wide request takes its turns in pieces. What waits is bounded by the gateway's features in flight,
-    and by time: a caller whose first request has waited for long enough gets no further one in.
+    Nobody waits for company: a request that finds a call free goes at once. Callers take turns by features, and a
+    caller's wide requests have turns of their own. What waits is bounded by the gateway's features in flight, and by
+    time: a request that would wait for too long is refused.
     """
 
     def __init__(self, engine: Engine, *, rows_max: int, calls_at_once: int, wait_ms_max: int) -> None:
@@ -54,14 +54,15 @@ class JoinedEngine:
             EngineOverloadedError: the caller's requests wait too long already, or as the engine raises it.
             EngineError.
         """
-        line = self._lines.setdefault((manifest.id, manifest.version), Line(manifest, self._rows_max))
+        line = self._line_of(manifest)
         if line.is_empty and line.calls < self._calls_at_once and len(features) <= line.call_rows_max:
             return await self._at_once(line, features, timeout_ms)
         caller, now_s = CALLER.get(), time.monotonic()
-        if caller is not None and line.waited_s(caller, now_s) > self._wait_s_max:
+        lane = line.lane_of(caller, len(features))
+        if caller is not None and line.is_behind(lane, len(features), now_s, self._wait_s_max):
             raise EngineOverloadedError("the engine is behind with earlier requests", retry_after_s=RETRY_AFTER_S)
         answer: asyncio.Future[Features] = asyncio.get_running_loop().create_future()
-        line.add(caller, Request(features, now_s, now_s + timeout_ms / 1000, answer))
+        line.add(lane, Request(features, now_s, now_s + timeout_ms / 1000, answer))
         self._go_on(line)
         try:
             async with asyncio.timeout(timeout_ms / 1000):
@@ -79,50 +80,67 @@ class JoinedEngine:
             task.cancel()
         await self._engine.close()
 
+    def _line_of(self, manifest: TranslatorManifest) -> Line:
+        """The version's line; a new one where the catalogue has another manifest of that name."""
+        key = (manifest.id, manifest.version)
+        line = self._lines.get(key)
+        if line is None or line.manifest is not manifest:
+            line = self._lines[key] = Line(manifest, self._rows_max)
+        return line
+
     async def _at_once(self, line: Line, features: Features, timeout_ms: int) -> Features:
-        line.begin(len(features))
-        began_s = time.monotonic()
+        began_s, answered = line.begin(len(features)), False
         try:
-            return await self._engine.translate(line.manifest, features, timeout_ms)
+            translated = await self._engine.translate(line.manifest, features, timeout_ms)
+            answered = True
         finally:
-            line.end(len(features), time.monotonic() - began_s)
-            self._go_on(line)
+            self._end(line, len(features), began_s, answered=answered)
+        return translated
 
     def _go_on(self, line: Line) -> None:
         """Begin the calls that are free for what waits."""
         while line.calls < self._calls_at_once and (pieces := line.take(self._calls_at_once)):
-            line.begin(_rows(pieces))
-            task = asyncio.create_task(self._together(line, pieces))
+            task = asyncio.create_task(self._together(line, pieces, line.begin(_rows(pieces))))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _together(self, line: Line, pieces: Sequence[Piece]) -> None:
-        began_s = time.monotonic()
+    async def _together(self, line: Line, pieces: Sequence[Piece], began_s: float) -> None:
+        answered = False
         try:
-            await self._settle(line.manifest, pieces)
+            answered = await self._settle(line.manifest, pieces)
         except asyncio.CancelledError:  # the gateway closes
             for piece in pieces:
                 piece.request.answer.cancel()
             raise
         finally:
-            line.end(_rows(pieces), time.monotonic() - began_s)
-            self._go_on(line)
+            self._end(line, _rows(pieces), began_s, answered=answered)
 
-    async def _settle(self, manifest: TranslatorManifest, pieces: Sequence[Piece]) -> None:
-        """Answer the pieces, or fail them. A call that fails may fail for one row: then each is asked for alone."""
-        if not (pieces := [piece for piece in pieces if piece.request.is_wanted]):
-            return
+    def _end(self, line: Line, rows: int, began_s: float, *, answered: bool) -> None:
+        line.end(rows, began_s, answered=answered)
+        self._go_on(line)
+
+    async def _settle(self, manifest: TranslatorManifest, pieces: Sequence[Piece]) -> bool:
+        """Answer the pieces in one call, or fail them; returns whether it was answered.
+
+        A call that fails may fail for one row: then each half is asked for alone.
+        """
+        pieces = [piece for piece in pieces if piece.request.is_wanted]
         try:
-            await self._answer(manifest, pieces)
+            if pieces:
+                await self._answer(manifest, pieces)
         except EngineFailedError as error:
             if len(pieces) == 1:
                 pieces[0].request.fail(error)
-                return
-            for piece in pieces:
-                await self._settle(manifest, [piece])
+            else:
+                middle = len(pieces) // 2
+                await self._settle(manifest, pieces[:middle])
+                await self._settle(manifest, pieces[middle:])
+            return False
         except Exception as error:
             for piece in pieces:
                 piece.request.fail(error)
+            return False
+        return bool(pieces)
 
     async def _answer(self, manifest: TranslatorManifest, pieces: Sequence[Piece]) -> None:
         """Run the pieces in one call and hand each request its rows. Raises EngineError."""
