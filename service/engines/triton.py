@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -11,11 +12,18 @@ import numpy as np
 from contract.manifest import TranslatorManifest
 from contract.proof import proof_features
 from contract.vectors import FLOAT32_BYTES, Features
+from service.bounds import Deadline
 from service.engines.proof import check_proof
 from service.engines.triton_config import config_for
 from service.engines.triton_errors import engine_error, has_answered, lacks_region
-from service.engines.triton_memory import CALL_BYTES_MIN, TritonMemory
-from service.errors import EngineError, EngineFailedError, EngineOverloadedError
+from service.engines.triton_memory import CALL_BYTES_MIN, Slot, TritonMemory
+from service.errors import (
+    DeadlineExceededError,
+    EngineError,
+    EngineFailedError,
+    EngineOverloadedError,
+    EngineTimeoutError,
+)
 
 TENSOR = "FEATURE"
 LOAD_TIMEOUT_S = 120
@@ -23,8 +31,10 @@ PROOF_TIMEOUT_MS = 10_000
 READY_TIMEOUT_MS = 2_000
 READY_TIMEOUT_S = 2
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # 512 rows of 8,192 float32 are 16 MiB
-# Attempts to share memory: with a Triton elsewhere none succeeds, and one that calls were given up in stays mapped.
-MEMORIES_MAX = 16
+# To share memory, in a row: a Triton elsewhere refuses each.
+SHARE_ATTEMPTS = 16
+# After a deadline; a call that Triton leaves unanswered for longer keeps its slot for good.
+LATE_ANSWER_S = 60.0
 CHANNEL = (
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -46,8 +56,9 @@ class TritonEngine:
         self._repository = repository
         self._loaded: dict[tuple[str, int], TranslatorManifest] = {}
         self._memory: TritonMemory | None = None
-        self._memories_left = MEMORIES_MAX
+        self._attempts_left = SHARE_ATTEMPTS
         self._sharing = False
+        self._calls: set[asyncio.Task[Features | None]] = set()  # in shared memory
 
     @classmethod
     async def open(cls, url: str, repository: Path) -> Self:
@@ -86,13 +97,17 @@ class TritonEngine:
 
     async def translate(self, manifest: TranslatorManifest, features: Features, timeout_ms: int) -> Features:
         """Translate features [N, ds], N up to the translator's max_batch_size, into [N, dt]."""
+        deadline = Deadline(time.monotonic() + timeout_ms / 1000)
         try:
-            translated = await self._translate_in_memory(manifest, features, timeout_ms)
-            if translated is None:
-                translated = await self._translate_by_message(manifest, features, timeout_ms)
+            if (memory := self._memory) is not None:
+                translated = await self._translate_in_memory(memory, manifest, features, timeout_ms)
+                if translated is not None:
+                    return translated
+            return await self._translate_by_message(manifest, features, deadline.remaining_ms())
         except self._client_module.InferenceServerException as error:
             raise engine_error(error) from None
-        return translated
+        except (TimeoutError, DeadlineExceededError):
+            raise EngineTimeoutError("the engine did not answer before the deadline") from None
 
     async def ready(self) -> bool:
         """Whether every loaded version answers a real inference; Triton's own readiness outlives a dead backend."""
@@ -101,10 +116,11 @@ class TritonEngine:
 
     async def close(self) -> None:
         """Close the channel; a memory whose calls are all answered is Triton's no longer. Idempotent."""
-        if (memory := self._memory) is not None and memory.is_idle:
-            self._memory = None
-            with suppress(self._client_module.InferenceServerException):
-                await self._client.unregister_system_shared_memory(memory.name, client_timeout=READY_TIMEOUT_S)
+        for call in self._calls:
+            call.cancel()
+        memory, self._memory = self._memory, None
+        if memory is not None:
+            await self._take_back(memory)
         await self._client.close()
 
     async def _translate_by_message(
@@ -116,35 +132,56 @@ class TritonEngine:
         return np.asarray(answer.as_numpy(TENSOR), dtype=np.float32)
 
     async def _translate_in_memory(
-        self, manifest: TranslatorManifest, features: Features, timeout_ms: int
+        self, memory: TritonMemory, manifest: TranslatorManifest, features: Features, timeout_ms: int
     ) -> Features | None:
-        """Translate in memory shared with Triton; None where there is none, or no slot in it for this call."""
-        memory = self._memory
-        if memory is None or (slot := memory.take(features, manifest.target.dim, TENSOR)) is None:
+        """Translate in memory shared with Triton; None where it has no slot for this call, or Triton has it no more."""
+        if (slot := memory.take(features, manifest.target.dim, TENSOR)) is None:
             return None
+        # Whoever gives up leaves the call behind: the slot is free again when Triton has answered.
+        call = asyncio.create_task(self._call_in(memory, slot, manifest, timeout_ms))
+        self._calls.add(call)
+        call.add_done_callback(self._forget)
+        return await asyncio.wait_for(asyncio.shield(call), timeout_ms / 1000)
+
+    async def _call_in(
+        self, memory: TritonMemory, slot: Slot, manifest: TranslatorManifest, timeout_ms: int
+    ) -> Features | None:
         try:
-            answer = await self._infer(manifest, slot.features, slot.translated, timeout_ms)
+            answer = await self._infer(manifest, slot.tensor, slot.output, timeout_ms, LATE_ANSWER_S)
+            translated = slot.answered.copy()
         except self._client_module.InferenceServerException as error:
             if has_answered(error):
                 memory.give_back(slot)
             if not lacks_region(error):
                 raise
-            self._memory = None  # Triton was restarted
+            if self._memory is memory:
+                self._memory = None  # Triton was restarted
             return None
-        translated = memory.read(slot)
         memory.give_back(slot)
         if tuple(answer.get_output(TENSOR).shape) != translated.shape:
             raise EngineFailedError("the engine answered with another shape")
         return translated
 
-    async def _infer(self, manifest: TranslatorManifest, tensor: Any, output: Any, timeout_ms: int) -> Any:  # noqa: ANN401 - tritonclient has no types
+    def _forget(self, call: "asyncio.Task[Features | None]") -> None:
+        self._calls.discard(call)
+        if not call.cancelled():
+            call.exception()  # is known to whoever waits, if anybody does
+
+    async def _infer(
+        self,
+        manifest: TranslatorManifest,
+        tensor: Any,  # noqa: ANN401 - tritonclient has no types
+        output: Any,  # noqa: ANN401 - as above
+        timeout_ms: int,
+        patience_s: float = 0.0,
+    ) -> Any:  # noqa: ANN401 - as above
         return await self._client.infer(
             manifest.id,
             [tensor],
             model_version=str(manifest.version),
             outputs=[output],
             timeout=timeout_ms * 1000,  # microseconds: leaves Triton's queue when it is too late anyway
-            client_timeout=timeout_ms / 1000,
+            client_timeout=timeout_ms / 1000 + patience_s,
         )
 
     async def _load(self, translator: str, versions: set[int]) -> None:
@@ -176,18 +213,31 @@ class TritonEngine:
 
     async def _share_memory(self, manifest: TranslatorManifest) -> None:
         """Share memory with a Triton on this host that has proven a version, which is proven in it once more."""
-        if self._sharing or not self._memories_left or not (self._memory is None or self._memory.is_spent):
+        if self._sharing or self._memory is not None or not self._attempts_left:
             return
-        self._sharing, self._memories_left = True, self._memories_left - 1
+        self._sharing, self._attempts_left = True, self._attempts_left - 1
         try:
-            self._memory = await TritonMemory.share(self._client, self._client_module)
-            rows = -(-CALL_BYTES_MIN // (manifest.source.dim * FLOAT32_BYTES))
-            translated = await self._translate_in_memory(
-                manifest, proof_features(manifest.source.dim, rows), READY_TIMEOUT_MS
-            )
-            if translated is not None:
-                check_proof(manifest, translated, rows)
-        except (EngineFailedError, self._client_module.InferenceServerException):
-            self._memory = None
+            memory = await TritonMemory.share(self._client, self._client_module)
+            if memory is not None and await self._proves_in(memory, manifest):
+                self._memory, self._attempts_left = memory, SHARE_ATTEMPTS
+            elif memory is not None:
+                await self._take_back(memory)
         finally:
             self._sharing = False
+
+    async def _proves_in(self, memory: TritonMemory, manifest: TranslatorManifest) -> bool:
+        rows = -(-CALL_BYTES_MIN // (manifest.source.dim * FLOAT32_BYTES))
+        proof = proof_features(manifest.source.dim, rows)
+        try:
+            translated = await self._translate_in_memory(memory, manifest, proof, READY_TIMEOUT_MS)
+            if translated is not None:  # else no call of this translator would cross in it
+                check_proof(manifest, translated, rows)
+        except (EngineFailedError, TimeoutError, self._client_module.InferenceServerException):
+            return False
+        return True
+
+    async def _take_back(self, memory: TritonMemory) -> None:
+        """Let Triton unmap a memory, unless it may still write into it."""
+        if memory.is_idle:
+            with suppress(self._client_module.InferenceServerException):
+                await self._client.unregister_system_shared_memory(memory.name, client_timeout=READY_TIMEOUT_S)

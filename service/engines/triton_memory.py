@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contract.vectors import FLOAT32_BYTES, Features
 
 logger = logging.getLogger(__name__)
 
 FOLDER: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory; the name is secret and short-lived
-SLOTS: Final = 8  # calls at once; further ones go by message
+SLOTS: Final = 4  # calls at once; further ones go by message
 SLOT_BYTES: Final = 512 * 512 * FLOAT32_BYTES  # each way: a whole batch of 512 dimensions; wider ones go by message
 CALL_BYTES_MIN: Final = 32 * 1024  # below, a message costs no more
 REGISTER_TIMEOUT_S: Final = 5
@@ -24,20 +25,17 @@ REGISTER_TIMEOUT_S: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A part of the memory that one call has to itself: features [N, ds] in, translated ones out."""
+    """A part of the memory that one call has to itself: features [N, ds] in, translated ones [N, dt] out."""
 
     index: int
-    shape: tuple[int, int]  # N, dt
-    features: Any  # InferInput; tritonclient has no types
-    translated: Any  # InferRequestedOutput
+    sent: Features
+    answered: Features
+    tensor: Any  # InferInput; tritonclient has no types
+    output: Any  # InferRequestedOutput
 
 
 class TritonMemory:
-    """Slots that calls take and give back.
-
-    A slot whose call was given up stays taken: Triton may write into it at any time, and what it writes must not pass
-    for the answer of another call.
-    """
+    """Slots that calls take, and give back once Triton has answered: it may write into them at any time before."""
 
     def __init__(self, client_module: Any, name: str, region: mmap.mmap) -> None:  # noqa: ANN401 - tritonclient has no types
         self._client_module = client_module
@@ -70,11 +68,6 @@ class TritonMemory:
         return self._name
 
     @property
-    def is_spent(self) -> bool:
-        """Whether no slot is free, and none may be again."""
-        return not self._free
-
-    @property
     def is_idle(self) -> bool:
         """Whether no call uses it."""
         return len(self._free) == SLOTS
@@ -87,27 +80,27 @@ class TritonMemory:
             return None
         index = self._free.pop()
         start = 2 * index * SLOT_BYTES
-        np.frombuffer(self._region, np.float32, features.size, start)[:] = features.ravel()
-        sent = self._client_module.InferInput(tensor, list(features.shape), "FP32")
-        sent.set_shared_memory(self._name, features.nbytes, start)
+        sent, answered = self._view(start, features.shape), self._view(start + SLOT_BYTES, shape)
+        sent[:] = features
+        given = self._client_module.InferInput(tensor, list(features.shape), "FP32")
+        given.set_shared_memory(self._name, features.nbytes, start)
         asked = self._client_module.InferRequestedOutput(tensor)
         asked.set_shared_memory(self._name, answer_bytes, start + SLOT_BYTES)
-        return Slot(index, shape, sent, asked)
-
-    def read(self, slot: Slot) -> Features:
-        """What Triton wrote, [N, dt]."""
-        start = (2 * slot.index + 1) * SLOT_BYTES
-        return np.frombuffer(self._region, np.float32, math.prod(slot.shape), start).reshape(slot.shape).copy()
+        return Slot(index, sent, answered, given, asked)
 
     def give_back(self, slot: Slot) -> None:
-        """Triton has answered the slot's call: nothing is written into it any more."""
+        """Triton is done with the slot's call. Nothing of it stays: whoever may ask Triton may name the region."""
+        slot.sent[:] = slot.answered[:] = 0
         self._free.append(slot.index)
+
+    def _view(self, start: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        return np.frombuffer(self._region, np.float32, math.prod(shape), start).reshape(shape)
 
 
 def _create(file: Path, size: int) -> mmap.mmap:
     descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     try:
-        os.ftruncate(descriptor, size)
+        os.posix_fallocate(descriptor, 0, size)  # a page that is missing when it is written would end the process
         return mmap.mmap(descriptor, size)
     except OSError:
         file.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Calls in memory shared with a real Triton: the same answers, and never another call's."""
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from deploy.triton.start import TritonServer
 from service.engines import triton_memory
 from service.engines.triton import TritonEngine
 from service.engines.triton_config import CONFIG_FILE
-from service.engines.triton_memory import FOLDER, SLOT_BYTES, SLOTS, TritonMemory
+from service.engines.triton_memory import FOLDER, SLOT_BYTES, SLOTS, Slot, TritonMemory
 from service.errors import EngineFailedError, EngineOverloadedError, EngineTimeoutError, EngineUnavailableError
 from tests.integration.stack import eager, random_features
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
@@ -23,6 +24,7 @@ from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
 pytestmark = pytest.mark.anyio
 TIMEOUT_MS = 60_000
 RECONNECTS_MAX = 600
+ANSWERS_MAX = 3000  # hundredths of a second
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +58,26 @@ async def engine(server: TritonServer, repository: Path, manifest: TranslatorMan
 
 @pytest.fixture
 def crossings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by the rows of each answer that is read from shared memory."""
+    """Grows by the rows of each call that crosses in shared memory."""
     rows = list[int]()
-    read = TritonMemory.read
+    take = TritonMemory.take
 
-    def noted(memory: TritonMemory, slot: triton_memory.Slot) -> Features:
-        rows.append(slot.shape[0])
-        return read(memory, slot)
+    def noted(memory: TritonMemory, features: Features, target_dim: int, tensor: str) -> Slot | None:
+        if (slot := take(memory, features, target_dim, tensor)) is not None:
+            rows.append(len(features))
+        return slot
 
-    monkeypatch.setattr(TritonMemory, "read", noted)
+    monkeypatch.setattr(TritonMemory, "take", noted)
     return rows
+
+
+async def until_idle(engine: TritonEngine) -> None:
+    """Return when Triton has answered every call in shared memory."""
+    for _ in range(ANSWERS_MAX):
+        if engine._memory is not None and engine._memory.is_idle:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("a slot was not given back")
 
 
 def wide(seed: int = 0) -> Features:
@@ -131,21 +143,63 @@ async def test_a_triton_that_cannot_map_the_memory_is_asked_by_message(
     await engine.close()
 
 
-async def test_a_slot_whose_call_was_given_up_is_never_used_again(
-    engine: TritonEngine, manifest: TranslatorManifest, crossings: list[int]
+async def test_a_slot_whose_call_was_given_up_is_used_again_when_triton_has_answered(
+    engine: TritonEngine, server: TritonServer, manifest: TranslatorManifest, crossings: list[int]
 ) -> None:
-    for _ in range(SLOTS):
-        call = asyncio.create_task(engine.translate(manifest, wide(), TIMEOUT_MS))
-        await asyncio.sleep(0)  # it takes its slot and asks
+    before = await regions(server)
+    for seed in range(5 * SLOTS):
+        call = asyncio.create_task(engine.translate(manifest, wide(seed), TIMEOUT_MS))
+        await asyncio.sleep(0)  # it takes a slot, if there is one, and asks
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
+        np.testing.assert_allclose(
+            await engine.translate(manifest, wide(99), TIMEOUT_MS), expected(wide(99)), atol=1e-4
+        )
+    await until_idle(engine)
     crossings.clear()
-    np.testing.assert_allclose(await engine.translate(manifest, wide(1), TIMEOUT_MS), expected(wide(1)), atol=1e-4)
-    assert crossings == [], "a slot was used that Triton may still write into"
-    assert await engine.ready()  # with a proof, a new region is shared
-    await engine.translate(manifest, wide(2), TIMEOUT_MS)
-    assert crossings[-1] == len(wide(2))
+    await engine.translate(manifest, wide(), TIMEOUT_MS)
+    assert crossings == [len(wide())]
+    assert await regions(server) == before
+
+
+async def test_a_call_whose_deadline_passes_gives_its_slot_back_in_the_end(
+    engine: TritonEngine, manifest: TranslatorManifest
+) -> None:
+    late = (engine.translate(manifest, wide(), 1) for _ in range(4 * SLOTS))
+    outcomes = await asyncio.gather(*late, return_exceptions=True)
+    assert any(isinstance(outcome, EngineTimeoutError) for outcome in outcomes)
+    await until_idle(engine)
+
+
+async def test_many_looks_at_a_busy_engine_share_no_further_memory(
+    engine: TritonEngine, server: TritonServer, manifest: TranslatorManifest
+) -> None:
+    before = await regions(server)
+    for _ in range(5):
+        crowd = (engine.translate(manifest, wide(), TIMEOUT_MS) for _ in range(2 * SLOTS))
+        await asyncio.gather(*crowd, engine.ready())
+    assert await regions(server) == before
+
+
+async def test_nothing_of_a_call_stays_in_the_memory(engine: TritonEngine, manifest: TranslatorManifest) -> None:
+    await engine.translate(manifest, wide(), TIMEOUT_MS)
+    assert engine._memory is not None
+    assert not np.frombuffer(engine._memory._region, np.uint8).any()
+
+
+async def test_without_room_for_it_no_memory_is_shared(
+    server: TritonServer, repository: Path, manifest: TranslatorManifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    engine = await TritonEngine.open(server.grpc_address, repository)
+    await engine.load(manifest)
+    np.testing.assert_allclose(await engine.translate(manifest, wide(), TIMEOUT_MS), expected(wide()), atol=1e-4)
+    assert engine._memory is None
+    await engine.close()
 
 
 async def test_a_call_that_triton_refuses_gives_its_slot_back(
@@ -162,6 +216,7 @@ async def test_a_call_that_triton_refuses_gives_its_slot_back(
         outcomes = await asyncio.gather(*crowd, return_exceptions=True)
         assert all(isinstance(outcome, np.ndarray | EngineOverloadedError) for outcome in outcomes)
         refused += sum(isinstance(outcome, EngineOverloadedError) for outcome in outcomes)
+    await until_idle(engine)
     crossings.clear()
     await engine.translate(manifest, wide(), TIMEOUT_MS)
     assert crossings == [len(wide())]
@@ -214,4 +269,3 @@ def test_a_call_that_no_slot_holds_is_not_taken(tmp_path: Path) -> None:
     slots = [memory.take(features, 512, "FEATURE") for _ in range(SLOTS)]
     assert len({slot.index for slot in slots if slot is not None}) == SLOTS
     assert memory.take(features, 512, "FEATURE") is None
-    assert memory.is_spent
