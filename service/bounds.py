@@ -14,8 +14,8 @@ from service.errors import DeadlineExceededError, OverloadedError
 RETRY_AFTER_S = 1
 # A caller is reckoned with for so long after its last attempt: of those that are there, none may take all.
 PRESENT_S = 60.0
-# Of what is free, a caller may hold so many times as much: one alone beside idle others eight ninths, two busy ones
-# eight seventeenths each. Something is always free for who comes next.
+# Of what it leaves free, a caller may hold so many times as much: one beside idle others eight ninths of all, two busy
+# ones eight seventeenths each. Something is free for who comes next, but where one request takes nearly all.
 FREE_SHARES = 8
 
 
@@ -47,7 +47,7 @@ class InFlight:
         free, its_own = self._limit - self._held, self._held_by[caller]
         if amount > free:
             raise OverloadedError(f"{self._limit} {self._what} are in flight at most", retry_after_s=RETRY_AFTER_S)
-        if its_own and its_own + amount > FREE_SHARES * free and len(self._present) > 1:
+        if its_own and its_own + amount > FREE_SHARES * (free - amount) and len(self._present) > 1:
             raise OverloadedError(f"others may have {self._what} in flight, too", retry_after_s=RETRY_AFTER_S)
         self._take(caller, amount)
         try:

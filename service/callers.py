@@ -1,5 +1,7 @@
 """Who a request is from, for whatever shares out places and turns among callers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -7,3 +9,13 @@ ANYONE: Final = ""  # all callers together, where there are no API keys; no key 
 
 # The id of the request's API key. None: the gateway itself, at work on a migration.
 CALLER: ContextVar[str | None] = ContextVar("caller", default=None)
+
+
+@contextmanager
+def in_own_name() -> Iterator[None]:
+    """What the gateway does for a migration, whoever asked for it."""
+    token = CALLER.set(None)
+    try:
+        yield
+    finally:
+        CALLER.reset(token)

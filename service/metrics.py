@@ -18,9 +18,8 @@ SECONDS_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 ROWS_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16_384, 65_536)
 
 
-# What several processes' values of a gauge are together.
-OfAll = Literal["sum", "min", "max"]
-OfLive = Literal["livesum", "livemin", "livemax"]
+# What the values of a gauge are together, of all processes that live.
+OfAll = Literal["livesum", "livemin", "livemax"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +85,7 @@ def create_metrics() -> Metrics:
         return Counter(f"r3an_{name}", what, labels, registry=registry)
 
     def gauge(name: str, what: str, *labels: str, of_all: OfAll) -> Gauge:
-        mode: OfLive = f"live{of_all}"  # type: ignore[assignment] # of the processes that live
-        return Gauge(f"r3an_{name}", what, labels, registry=registry, multiprocess_mode=mode)
+        return Gauge(f"r3an_{name}", what, labels, registry=registry, multiprocess_mode=of_all)
 
     def seconds(name: str, what: str, *labels: str) -> Histogram:
         return Histogram(f"r3an_{name}_seconds", what, labels, buckets=SECONDS_BUCKETS, registry=registry)
@@ -99,31 +97,33 @@ def create_metrics() -> Metrics:
             "http_request_duration", "Time from arrival to the last byte.", "route", "method"
         ),
         problems=counter("problems_total", "Problems answered.", "route", "code"),
-        http_requests_in_flight=gauge("http_requests_in_flight", "Requests being served.", of_all="sum"),
-        rows_in_flight=gauge("rows_in_flight", "Features being translated.", of_all="sum"),
+        http_requests_in_flight=gauge("http_requests_in_flight", "Requests being served.", of_all="livesum"),
+        rows_in_flight=gauge("rows_in_flight", "Features being translated.", of_all="livesum"),
         request_rows=Histogram(
             "r3an_request_rows", "Features in a request.", ["route"], buckets=ROWS_BUCKETS, registry=registry
         ),
         engine_duration=seconds("engine_duration", "Time the engine took for a request.", "engine", "translator"),
         engine_errors=counter("engine_errors_total", "Translations that failed.", "engine", "translator", "error"),
         translated_rows=counter("translated_rows_total", "Features translated.", "engine", "translator"),
-        translator_version=gauge("translator_version", "Version that is served.", "translator", of_all="min"),
+        translator_version=gauge("translator_version", "Version that is served.", "translator", of_all="livemin"),
         refused_versions=counter("refused_versions_total", "Translator versions refused."),
         catalog_reloads=counter("catalog_reloads_total", "Catalogue reloads.", "outcome"),
         gallery_search_duration=seconds("gallery_search_duration", "Time the store took.", "store", "gallery"),
         gallery_enrolled_faces=counter("gallery_enrolled_faces_total", "Faces written.", "store", "gallery"),
         migration_faces=counter("migration_faces_total", "Faces that migrations claimed.", "outcome"),
-        migration_missing_faces=gauge("migration_missing_faces", "Faces that a copy lacks.", "gallery", of_all="max"),
+        migration_missing_faces=gauge(
+            "migration_missing_faces", "Faces that a copy lacks.", "gallery", of_all="livemax"
+        ),
         migration_unreachable_galleries=gauge(
-            "migration_unreachable_galleries", "Migrating galleries that cannot be reached.", of_all="max"
+            "migration_unreachable_galleries", "Migrating galleries that cannot be reached.", of_all="livemax"
         ),
         migration_rows_in_flight=gauge(
-            "migration_rows_in_flight", "Features being translated by migrations.", of_all="sum"
+            "migration_rows_in_flight", "Features being translated by migrations.", of_all="livesum"
         ),
         migration_shadow_searches=counter(
             "migration_shadow_searches_total", "Searches chosen to be repeated on the other copy.", "outcome"
         ),
-        build_info=gauge("build_info", "Version of the gateway.", "version", "python", of_all="max"),
+        build_info=gauge("build_info", "Version of the gateway.", "version", "python", of_all="livemax"),
     )
     metrics.build_info.labels(version("r3an"), platform.python_version()).set(1)
     return metrics

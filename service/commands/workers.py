@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
@@ -18,6 +18,7 @@ from typing import Final
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from service.access import KeysFileError
 from service.commands.serving import gateway_server, graceful_end_s
 from service.logs import configure_logs
 from service.metrics import SHARED_FOLDER
@@ -25,6 +26,7 @@ from service.settings import Settings
 
 BACKLOG: Final = 2048  # connections that wait to be accepted
 WATCH_S: Final = 0.5
+MARGIN_S: Final = 2.0  # for what a worker does after its last request
 RESTART_PAUSE_S: Final = 1.0  # so that a worker that ends at once does not keep the machine busy
 EXIT_NOT_STARTED: Final = 3  # as uvicorn's: starting it again would fail the same way
 
@@ -34,17 +36,18 @@ logger = logging.getLogger(__name__)
 def serve_with_workers(settings: Settings) -> None:
     """Run `settings.workers` gateways on one listening socket until SIGTERM or SIGINT; accepted requests finish.
 
-    A worker that ends is started again. Exits with 3 when one cannot start.
+    A worker that ends is started again. Exits with 3 when one of the first cannot start.
     """
     configure_logs(settings.log_level)
+    told_to_end = _on_signals()
     with tempfile.TemporaryDirectory(prefix="r3an-metrics-") as folder, _listening(settings) as listener:
         os.environ[SHARED_FOLDER] = folder
-        told_to_end = _on_signals()
         workers = [_start(settings, listener) for _ in range(settings.workers)]
         try:
             failed = _keep_running(workers, settings, listener, told_to_end)
         finally:
-            _end(workers, graceful_end_s(settings))
+            listener.close()  # or the kernel would take connections that nobody accepts
+            _end(workers, graceful_end_s(settings) + MARGIN_S)
     if failed:
         sys.exit(EXIT_NOT_STARTED)
 
@@ -52,18 +55,23 @@ def serve_with_workers(settings: Settings) -> None:
 def _keep_running(
     workers: list[SpawnProcess], settings: Settings, listener: socket.socket, told_to_end: threading.Event
 ) -> bool:
-    """Start again what ends, until told to end; returns whether a worker could not start."""
+    """Start again what ends, until told to end; returns whether a worker of the first could not start.
+
+    The others of the first would fail the same way. One that takes another's place later is tried again and again
+    instead: what keeps it from starting has not kept the others from serving.
+    """
+    first = list(workers)
     while not told_to_end.is_set():
         wait([worker.sentinel for worker in workers], WATCH_S)
         for place, worker in enumerate(workers):
             if worker.is_alive() or told_to_end.is_set():
                 continue
             mark_process_dead(worker.pid, os.environ[SHARED_FOLDER])  # type: ignore[no-untyped-call] # as the library has it
-            if worker.exitcode == EXIT_NOT_STARTED:
+            if worker.exitcode == EXIT_NOT_STARTED and worker in first:
                 return True
             logger.warning("a worker ended with %s and is started again", worker.exitcode)
-            told_to_end.wait(RESTART_PAUSE_S)
-            workers[place] = _start(settings, listener)
+            if not told_to_end.wait(RESTART_PAUSE_S):
+                workers[place] = _start(settings, listener)
     return False
 
 
@@ -77,7 +85,13 @@ def _start(settings: Settings, listener: socket.socket) -> SpawnProcess:
 def _work(settings: Settings, listener: socket.socket) -> None:
     """What a worker does. It ends with the process above it, however that ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    gateway_server(settings).run([listener])
+    with suppress(KeyboardInterrupt):  # of a terminal, which sends Ctrl-C to all of them
+        try:
+            server = gateway_server(settings)
+        except KeysFileError as error:
+            logger.error("API keys refused: %s", error)  # noqa: TRY400 - one line; the reason says all
+            sys.exit(EXIT_NOT_STARTED)
+        server.run([listener])
 
 
 def _end_with_parent() -> None:
@@ -105,9 +119,10 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         try:
             listener.bind((settings.host, settings.port))
         except OSError as error:
-            logger.error("cannot listen on port %d: %s", settings.port, error.strerror)  # noqa: TRY400 - one line
+            logger.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)  # noqa: TRY400 - one line
             sys.exit(EXIT_NOT_STARTED)
         listener.listen(BACKLOG)
+        logger.info("listening on %s:%d", *listener.getsockname()[:2])
         yield listener
 
 
@@ -117,6 +132,6 @@ def _on_signals() -> threading.Event:
     def end(_signal: int, _frame: FrameType | None) -> None:
         told_to_end.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, end)
     return told_to_end

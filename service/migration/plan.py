@@ -11,6 +11,7 @@ from contract.manifest import TranslatorManifest
 from contract.spaces import FeatureSpace
 from contract.vectors import FLOAT32_BYTES
 from service.bounds import Deadline
+from service.callers import in_own_name
 from service.catalog import Catalog
 from service.errors import NoRouteError
 from service.galleries.base import GalleryStore
@@ -74,7 +75,8 @@ class Planner:
 
     async def _measure(self, faces: Sequence[Original], target: FeatureSpace, deadline: Deadline) -> Measured:
         started = time.monotonic()
-        derived = await derive(self._translation, faces, target, deadline)
+        with in_own_name():
+            derived = await derive(self._translation, faces, target, deadline)
         elapsed_s = max(time.monotonic() - started, 1e-9)
         return Measured(len(faces), elapsed_s, [score for score in derived.confidences if score is not None])
 

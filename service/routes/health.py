@@ -1,5 +1,7 @@
 """GET /health/live, /health/ready and /metrics: for probes and Prometheus, without a key; they tell no secret."""
 
+import asyncio
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict
@@ -51,4 +53,4 @@ async def ready(parts: PartsDependency, response: Response) -> Ready:
 )
 async def metrics(parts: PartsDependency) -> Response:
     """Names and labels stand in docs/operations.md."""
-    return Response(parts.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await asyncio.to_thread(parts.metrics.text), media_type=CONTENT_TYPE_LATEST)

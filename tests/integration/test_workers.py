@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,4 +119,47 @@ def test_an_address_in_use_is_said_in_one_line(
     log = tmp_path / "second.log"
     with pytest.raises(ProcessError, match="ended with 3"):
         GatewayServer(settings | {"R3AN_PORT": str(gateway.port)}, log=log).process.start(lambda: False)
-    assert "cannot listen on port" in log.read_text()
+    assert f"cannot listen on 127.0.0.1:{gateway.port}" in log.read_text()
+
+
+def test_a_worker_that_cannot_start_later_is_tried_again_while_the_others_serve(
+    gateway: GatewayServer, tmp_path: Path
+) -> None:
+    (tmp_path / "model_repository").rename(tmp_path / "elsewhere")
+    workers(gateway)[0].kill()
+    log = tmp_path / "gateway.log"
+    wait_until(lambda: "ended with 3 and is started again" in log.read_text(), DEADLINE_S, "a start that fails")
+    assert translate(gateway) == 200
+    (tmp_path / "elsewhere").rename(tmp_path / "model_repository")
+    failures = log.read_text().count("is started again")
+    wait_until(lambda: len(workers(gateway)) == WORKERS, DEADLINE_S, "the worker")
+    assert [translate(gateway) for _ in range(REQUESTS)] == [200] * REQUESTS
+    assert log.read_text().count("is started again") <= failures + 1
+
+
+def test_told_to_end_it_takes_no_further_connections(gateway: GatewayServer) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port)) as slow:
+        slow.sendall(b"POST /translate HTTP/1.1\r\nHost: gateway\r\nContent-Length: 10\r\n\r\n{")
+        wait_until(lambda: metric(gateway, "r3an_http_requests_in_flight") == 1, DEADLINE_S, "the upload to begin")
+        os.kill(gateway.process.pid, signal.SIGTERM)
+        wait_until(lambda: not connects(gateway), DEADLINE_S, "connections to be refused")
+        assert gateway.process.running, "the upload has its time"
+
+
+def connects(gateway: GatewayServer) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=1):
+            return True
+    except ConnectionRefusedError:
+        return False
+
+
+def test_ctrl_c_of_a_terminal_ends_all_without_a_traceback(settings: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "gateway.log"
+    with GatewayServer(settings, log=log) as gateway:
+        wait_until(lambda: len(workers(gateway)) == WORKERS, DEADLINE_S, "the workers")
+        os.killpg(gateway.process.pid, signal.SIGINT)
+        wait_until(lambda: not gateway.process.running, DEADLINE_S, "the end")
+        assert gateway.process.stop() == 0
+    assert "Traceback" not in log.read_text()
+    assert f"listening on 127.0.0.1:{gateway.port}" in log.read_text()

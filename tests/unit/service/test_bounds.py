@@ -80,7 +80,7 @@ def test_callers_get_equal_shares_and_something_is_free_for_the_next(gauge: Gaug
     with ExitStack() as stack:
         with asking("b"), bound.hold(1):
             pass
-        assert takes(bound, "a", stack) == 152  # eight ninths, rounded
+        assert takes(bound, "a", stack) == 151  # eight ninths, rounded down
         with ExitStack() as others:
             assert takes(bound, "b", others) == 16  # a holds too much of what both may have, and gets no more
         assert takes(bound, "c", stack) == 16
@@ -120,6 +120,19 @@ def test_a_caller_that_has_been_away_is_reckoned_with_no_more(gauge: Gauge) -> N
     clock.now = PRESENT_S + 1
     with ExitStack() as stack:
         assert takes(bound, "a", stack) == 9
+
+
+def test_however_large_its_requests_a_caller_leaves_something_free(gauge: Gauge) -> None:
+    bound = InFlight(32_768, "features", gauge)
+    with asking("b"), bound.hold(1):
+        pass
+    with ExitStack() as stack:
+        with asking("a"):
+            for _ in range(7):
+                stack.enter_context(bound.hold(4096))
+            with pytest.raises(OverloadedError):
+                stack.enter_context(bound.hold(4096))
+        assert takes(bound, "b", stack) > 3000
 
 
 def test_a_first_request_may_take_all_that_is_free(gauge: Gauge) -> None:
