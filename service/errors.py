@@ -177,7 +177,7 @@ class EngineError(GatewayError):
 
 
 class EngineOverloadedError(EngineError):
-    """Its queue is full."""
+    """It has too much to do."""
 
 
 class EngineTimeoutError(EngineError):

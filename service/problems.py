@@ -52,7 +52,7 @@ TABLE: Final[Mapping[type[errors.GatewayError], Kind]] = {
     errors.GalleryTooSmallError: Kind(409, "gallery-too-small", "The gallery holds too few faces for this"),
     errors.MigrationStateError: Kind(409, "migration-state", "The migration is not at this point"),
     errors.EngineError: Kind(502, "engine-failed", "The engine failed"),
-    errors.EngineOverloadedError: Kind(503, "engine-overloaded", "The engine's queue is full"),
+    errors.EngineOverloadedError: Kind(503, "engine-overloaded", "The engine has too much to do"),
     errors.EngineUnavailableError: Kind(503, "engine-unavailable", "The engine cannot be reached"),
     errors.EngineTimeoutError: Kind(504, "engine-timeout", "The engine did not answer in time"),
     errors.OverloadedError: Kind(503, "overloaded", "The gateway is overloaded"),

@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         500,
         ge=1,
         le=600_000,
-        description="Time a caller's request may wait for its turn at the engine before further ones are refused.",
+        description="Time a request may wait for its turn at the engine, as is to be expected; else it is refused.",
     )
     connections_max: int = Field(
         512,

@@ -30,7 +30,7 @@ class Engine(Protocol):
         """Translate features [N, ds] into [N, dt], float32, unit length.
 
         Raises:
-            EngineOverloadedError: its queue is full; nothing was run.
+            EngineOverloadedError: it has too much to do; nothing more is run.
             EngineTimeoutError: the deadline passed.
             EngineUnavailableError: the engine or this version cannot be reached.
             EngineFailedError: the engine answered with an error of its own.
