@@ -10,6 +10,7 @@ import typer
 from benchmarks import commands_galleries
 from benchmarks.curves import curves_result
 from benchmarks.directions import directions_result, judge_directions
+from benchmarks.engines import engines_result
 from benchmarks.few_pairs import few_pairs_result, try_few_pairs
 from benchmarks.quality import quality_result
 from benchmarks.results import PAGE, publish, render, write
@@ -37,6 +38,7 @@ def short(context: typer.Context) -> None:
     """Run the short measurements and render the page."""
     if context.invoked_subcommand is None:
         write(translate_result("make bench"))
+        write(engines_result("make bench"))
         page()
 
 
@@ -44,6 +46,12 @@ def short(context: typer.Context) -> None:
 def page() -> None:
     """Make docs/benchmarks.md from docs/results/."""
     PAGE.write_text(render(), encoding="utf-8")
+
+
+@app.command()
+def engines() -> None:
+    """Time every method by each runtime in process, beside ResNet-101."""
+    publish(engines_result("python -m benchmarks engines"))
 
 
 @app.command()
