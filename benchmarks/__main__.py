@@ -12,6 +12,7 @@ from benchmarks.curves import curves_result
 from benchmarks.directions import directions_result, judge_directions
 from benchmarks.engines import engines_result
 from benchmarks.few_pairs import few_pairs_result, try_few_pairs
+from benchmarks.int8 import int8_result
 from benchmarks.quality import quality_result
 from benchmarks.results import PAGE, publish, render, write
 from benchmarks.tables import study, tables_result
@@ -52,6 +53,17 @@ def page() -> None:
 def engines() -> None:
     """Time every method by each runtime in process, beside ResNet-101."""
     publish(engines_result("python -m benchmarks engines"))
+
+
+@app.command()
+def int8(
+    pairs: Pairs,
+    fitted: Annotated[Path, typer.Option(help="Folder of a finished fit of r3an to those pairs.")],
+    name: Name = "translate-int8",
+) -> None:
+    """Quantise a trained R³AN, judge it on held-out identities and time it beside float32."""
+    command = f"python -m benchmarks int8 --pairs {pairs.name} --fitted DIR --name {name}"
+    publish(int8_result(name, command, fitted, pairs))
 
 
 @app.command()
