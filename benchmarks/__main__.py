@@ -10,7 +10,9 @@ import typer
 from benchmarks import commands_galleries, commands_serving
 from benchmarks.curves import curves_result
 from benchmarks.directions import directions_result, judge_directions
+from benchmarks.engines import engines_result
 from benchmarks.few_pairs import few_pairs_result, try_few_pairs
+from benchmarks.int8 import int8_result
 from benchmarks.quality import quality_result
 from benchmarks.results import PAGE, publish, render, write
 from benchmarks.tables import study, tables_result
@@ -38,14 +40,33 @@ def short(context: typer.Context) -> None:
     """Run the short measurements, those of speed, within half an hour, and render the page."""
     if context.invoked_subcommand is None:
         write(translate_result("make bench"))
+        write(engines_result("make bench"))
         for measure in commands_serving.SHORT:
             measure()
+        page()
 
 
 @app.command("render")
 def page() -> None:
     """Make docs/benchmarks.md from docs/results/."""
     PAGE.write_text(render(), encoding="utf-8")
+
+
+@app.command()
+def engines() -> None:
+    """Time every method by each runtime in process, beside ResNet-101."""
+    publish(engines_result("python -m benchmarks engines"))
+
+
+@app.command()
+def int8(
+    pairs: Pairs,
+    fitted: Annotated[Path, typer.Option(help="Folder of a finished fit of r3an to those pairs.")],
+    name: Name = "translate-int8",
+) -> None:
+    """Quantise a trained R³AN, judge it on held-out identities and time it beside float32."""
+    command = f"python -m benchmarks int8 --pairs {pairs.name} --fitted DIR --name {name}"
+    publish(int8_result(name, command, fitted, pairs))
 
 
 @app.command()

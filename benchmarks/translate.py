@@ -1,20 +1,23 @@
-"""What the gateway costs: features a second through HTTP beside the same model.pt in process, in one run."""
+"""What the gateway costs: features a second through HTTP beside the same translator in process, in one run."""
 
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
 import numpy as np
+import onnxruntime
 import torch
 
 from benchmarks.results import Claim, Figure, Result, claim, machine, spread_of, today
-from contract.manifest import MODEL_FILE, Method, Training
+from benchmarks.rounds import seconds_side_by_side
+from contract.manifest import Method, Training, read_manifest
 from contract.spaces import FeatureSpace
 from contract.vectors import pack_float32
 from deploy.gateway import GatewayServer
+from service.engines.onnxruntime import open_version
 from training.export import Facts, export_translator
 from training.methods.kernel_ridge import SUPPORTS_MAX
 from training.methods.registry import METHODS, empty_translator
@@ -23,8 +26,7 @@ from training.models.kernel import Kernel
 SOURCE, TARGET = FeatureSpace(id="bench-source-256", dim=256), FeatureSpace(id="bench-target-256", dim=256)
 BATCHES = (1, 64, 512)
 STUDENT_SPEED = 100.0
-ROUNDS = 7
-ROUND_S = 1.0
+BUDGET_S = 1.0
 TIMEOUT_S = 60.0
 
 
@@ -60,9 +62,7 @@ def _student_claim(figures: dict[str, float | Figure]) -> Claim:
 
 def _measure(method: Method, version: Path, repository: Path, galleries: Path) -> dict[str, float | Figure]:
     figures: dict[str, float | Figure] = {}
-    loaded = torch.jit.load(str(version / MODEL_FILE))  # type: ignore[no-untyped-call] # torch's own
-    model = torch.jit.optimize_for_inference(loaded.eval())
-    torch.set_num_threads(1)  # as the gateway's engine runs it
+    translate = open_version(onnxruntime, repository, read_manifest(version))  # as the gateway's engine does
     settings = {
         "R3AN_ENVIRONMENT": "development",
         "R3AN_MODEL_REPOSITORY": str(repository),
@@ -73,7 +73,7 @@ def _measure(method: Method, version: Path, repository: Path, galleries: Path) -
         for rows in BATCHES:
             features = np.random.default_rng(rows).standard_normal((rows, SOURCE.dim)).astype(np.float32)
             through = _through_gateway(client, pack_float32(features))
-            raw, http = _side_by_side(_in_process(model, torch.from_numpy(features)), through)
+            raw, http = seconds_side_by_side([partial(translate, features), through], BUDGET_S)
             per_s = [rows / seconds for seconds in raw]
             figures[f"{method}, batch {rows}: features/s in process"] = spread_of(per_s)
             figures[f"{method}, batch {rows}: gateway over in process"] = spread_of(
@@ -94,14 +94,6 @@ def export_untrained(method: Method, source: FeatureSpace, target: FeatureSpace,
     return export_translator(translator, facts, repository)
 
 
-def _in_process(model: torch.jit.ScriptModule, features: torch.Tensor) -> Callable[[], None]:
-    def run() -> None:
-        with torch.inference_mode():
-            model(features)
-
-    return run
-
-
 def _through_gateway(client: httpx.Client, body: bytes) -> Callable[[], None]:
     query = {"source_model": SOURCE.id, "target_model": TARGET.id}
     headers = {"Content-Type": "application/octet-stream"}
@@ -110,24 +102,3 @@ def _through_gateway(client: httpx.Client, body: bytes) -> Callable[[], None]:
         client.post("/translate", content=body, params=query, headers=headers).raise_for_status()
 
     return run
-
-
-def _side_by_side(*runs: Callable[[], None]) -> list[list[float]]:
-    """Median seconds of each run in each of several rounds, in turn, so that the machine's drift meets all alike."""
-    for run in runs:
-        run()
-    medians: list[list[float]] = [[] for _ in runs]
-    for _ in range(ROUNDS):
-        for run, kept in zip(runs, medians, strict=True):
-            kept.append(_median_seconds(run, ROUND_S / ROUNDS))
-    return medians
-
-
-def _median_seconds(run: Callable[[], None], budget_s: float) -> float:
-    seconds: list[float] = []
-    end = time.perf_counter() + budget_s
-    while not seconds or time.perf_counter() < end:
-        started_at = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - started_at)
-    return statistics.median(seconds)

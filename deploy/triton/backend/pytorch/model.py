@@ -19,7 +19,7 @@ from torch import Tensor
 
 MODEL_FILE, ONNX_FILE = "model.pt", "model.onnx"
 # Of one pass through a network: what more rows need does not fit into a core's cache.
-TORCH_ROWS, ONNX_ROWS = 64, 32
+TORCH_ROWS, ONNX_ROWS = 64, 16
 
 Tensors = list[NDArray[np.float32]]  # one per input, or output, each [N, d]
 Run = Callable[[Tensors], Tensors]
