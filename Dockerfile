@@ -1,4 +1,4 @@
-# The gateway: Python, the wheel and the Triton client. No torch, no compiler, no root.
+# The gateway: Python, the wheel, onnxruntime and the Triton client. No torch, no compiler, no root.
 FROM python:3.11.13-slim-bookworm AS build
 WORKDIR /build
 RUN python -m venv /opt/r3an
@@ -6,7 +6,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY contract ./contract
 COPY service ./service
 COPY training ./training
-RUN /opt/r3an/bin/pip install --no-cache-dir '.[triton]'
+RUN /opt/r3an/bin/pip install --no-cache-dir '.[onnxruntime,triton]'
 
 FROM python:3.11.13-slim-bookworm
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin r3an \

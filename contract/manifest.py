@@ -15,6 +15,8 @@ from contract.spaces import FeatureSpace, Name
 
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.pt"
+ONNX_FILE = "model.onnx"
+ONNX_INPUT, ONNX_OUTPUT = "FEATURE", "TRANSLATED"  # ONNX gives no two tensors one name
 MANIFEST_BYTES_MAX = 8 * 1024 * 1024
 VERSION_MAX = 2**31 - 1
 HASH_CHUNK_BYTES = 1024 * 1024
@@ -129,6 +131,13 @@ class Parity(_Facts):
     proof: tuple[FiniteFloat, ...] | None = Field(strict=False)
 
 
+class Onnx(_Facts):
+    """The same translator as `model.onnx`; the proof is that of both files."""
+
+    sha256: Sha256
+    max_abs_difference: float = Field(ge=0, le=1e-3)  # from the eager module
+
+
 class TranslatorManifest(_Facts):
     """Facts of one translator version. Unknown fields are refused; the schema has a version of its own."""
 
@@ -149,6 +158,7 @@ class TranslatorManifest(_Facts):
     translated_to_translated: Calibration | None = None  # probes that it has translated as well
     confidence: ConfidenceModel | None
     parity: Parity
+    onnx: Onnx | None = None  # None in manifests written before there was a `model.onnx`
 
     @property
     def name(self) -> str:
@@ -198,13 +208,14 @@ def read_manifest(version_dir: Path) -> TranslatorManifest:
         ManifestError: with the folder and the first reason; such a version is never served.
     """
     where = f"{version_dir.parent.name}/{version_dir.name}"
-    manifest_file, model_file = version_dir / MANIFEST_FILE, version_dir / MODEL_FILE
-    for file in (manifest_file, model_file):
+    for name in (MANIFEST_FILE, MODEL_FILE, ONNX_FILE):
+        file = version_dir / name
         if file.exists() and not file.is_file():  # a pipe would be read for ever
-            raise ManifestError(f"{where}: {file.name} is no file")
+            raise ManifestError(f"{where}: {name} is no file")
     try:
-        manifest = parse_manifest(manifest_file)
-        sha256 = sha256_of(model_file)
+        manifest = parse_manifest(version_dir / MANIFEST_FILE)
+        expected = {MODEL_FILE: manifest.sha256} | ({} if manifest.onnx is None else {ONNX_FILE: manifest.onnx.sha256})
+        found = {name: sha256_of(version_dir / name) for name in expected}
     except ManifestError as error:
         raise ManifestError(f"{where}: manifest {error}") from None
     except ValidationError as error:
@@ -215,6 +226,7 @@ def read_manifest(version_dir: Path) -> TranslatorManifest:
         raise ManifestError(f"{where}: {error.strerror}: {Path(str(error.filename)).name}") from error
     if (manifest.id, str(manifest.version)) != (version_dir.parent.name, version_dir.name):
         raise ManifestError(f"{where}: manifest names {manifest.id}/{manifest.version}")
-    if manifest.sha256 != sha256:
-        raise ManifestError(f"{where}: {MODEL_FILE} does not have the manifest's sha256")
+    for name, sha256 in expected.items():
+        if found[name] != sha256:
+            raise ManifestError(f"{where}: {name} does not have the manifest's sha256")
     return manifest

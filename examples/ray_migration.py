@@ -1,6 +1,6 @@
 """A gallery on many machines: the function that `r3an-gateway translate-parquet` runs, under Ray Data.
 
-    pip install 'r3an[bulk,torchscript,ray]'
+    pip install 'r3an[bulk,onnxruntime,ray]'
     python -m examples.ray_migration IN OUT --source S --target T --model-repository DIR
 
 IN, OUT and the repository are folders that every node reaches under the same path. Ray retries a part whose node is

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from contract.manifest import Sha256
 from contract.spaces import Name
+from service.callers import ANYONE
 from service.errors import ForbiddenError, QuotaExceededError, UnauthenticatedError
 
 KEY_PREFIX: Final = "r3an"
@@ -141,19 +142,20 @@ class Access:
                 if id not in self._records:
                     self._buckets.pop(id, None)
 
-    def authorize(self, key: str | None, scope: Scope | None) -> None:
-        """Pass a request that presents `key`; scope None asks for any valid key.
+    def authorize(self, key: str | None, scope: Scope | None) -> str:
+        """Pass a request that presents `key`, and say who its caller is; scope None asks for any valid key.
 
         Raises:
             UnauthenticatedError, ForbiddenError, QuotaExceededError.
         """
         if self._file is None:
-            return
+            return ANYONE
         record = self._authenticate(key)
         if scope is not None and scope not in record.scopes:
             raise ForbiddenError(f"the API key lacks the scope {scope.value!r}")
         if record.requests_per_second is not None:
             self._spend(record.id, record.requests_per_second)
+        return record.id
 
     def _authenticate(self, key: str | None) -> KeyRecord:
         if key is None:

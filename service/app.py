@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -16,7 +16,8 @@ from service.bounds import InFlight
 from service.engines.base import Engine
 from service.engines.echo import EchoEngine
 from service.engines.joined import JoinedEngine
-from service.engines.torchscript import TorchScriptEngine
+from service.engines.onnxruntime import open_onnxruntime
+from service.engines.torchscript import open_torchscript
 from service.engines.triton import TritonEngine
 from service.enrolment import Enrolment
 from service.errors import CatalogError, GatewayError, LifespanError
@@ -38,13 +39,16 @@ from service.migration.traffic import LiveTraffic
 from service.observation import Observation
 from service.problems import Problem, add_problem_handlers
 from service.readiness import ReadinessCheck
-from service.routes.dependencies import Parts
+from service.routes.parts import Parts
 from service.routes.table import ROUTERS
 from service.settings import EngineKind, Settings, StoreKind
 from service.translation import BATCH_ROWS_MAX, Translation
 
 logger = logging.getLogger(__name__)
 
+# FastAPI's own would put the texts of errors, which may quote features, into spans and logs wherever OpenTelemetry is
+# configured, and looks at every request whether it is. Versions without it take no notice.
+NO_TELEMETRY: Final[dict[str, Any]] = {"telemetry": {"tracing": False, "metrics": False, "logs": False}}
 TRITON_CALLS_AT_ONCE = 2  # of a translator: one is computed while the next is on its way
 
 
@@ -69,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Use the face features of one encoder in another encoder's gallery.",
         lifespan=lifespan,
         redoc_url=None,
+        **NO_TELEMETRY,
         generate_unique_id_function=_operation_id,
     )
     app.add_middleware(Observation, metrics=metrics)
@@ -167,14 +172,19 @@ def _backfill(
 async def _open_engine(settings: Settings) -> Engine:
     if settings.engine is EngineKind.TRITON:
         triton = await TritonEngine.open(settings.triton_url, settings.model_repository)
-        return JoinedEngine(triton, rows_max=BATCH_ROWS_MAX, calls_at_once=TRITON_CALLS_AT_ONCE)
+        return _joined(triton, TRITON_CALLS_AT_ONCE, settings)
     if settings.engine is EngineKind.ECHO:
         return EchoEngine()
-    threads = settings.torchscript_threads
-    torchscript = await TorchScriptEngine.open(
-        settings.model_repository, threads=threads, queue_max=settings.torchscript_queue_max
+    open_engine = open_onnxruntime if settings.engine is EngineKind.ONNXRUNTIME else open_torchscript
+    threads = settings.engine_threads
+    engine = await open_engine(settings.model_repository, threads=threads, queue_max=settings.engine_queue_max)
+    return _joined(engine, threads, settings)
+
+
+def _joined(engine: Engine, calls_at_once: int, settings: Settings) -> JoinedEngine:
+    return JoinedEngine(
+        engine, rows_max=BATCH_ROWS_MAX, calls_at_once=calls_at_once, wait_ms_max=settings.engine_wait_ms_max
     )
-    return JoinedEngine(torchscript, rows_max=BATCH_ROWS_MAX, calls_at_once=threads)
 
 
 async def _open_galleries(settings: Settings) -> GalleryStore:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Self
 
 from contract.errors import ManifestError
-from contract.manifest import MANIFEST_FILE, MODEL_FILE, VERSION_MAX, TranslatorManifest, read_manifest
+from contract.manifest import MANIFEST_FILE, MODEL_FILE, ONNX_FILE, VERSION_MAX, TranslatorManifest, read_manifest
 from contract.spaces import NAME_PATTERN, FeatureSpace
 from service.errors import CatalogError, MalformedBodyError, NoRouteError, UnknownModelError
 
 TRANSLATORS_MAX = 10_000
+FILES = (MANIFEST_FILE, MODEL_FILE, ONNX_FILE)  # of a version
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Candidate:
 
     folder: Path
     version: int
-    state: tuple[tuple[int, int, int], ...]  # of manifest and model: modified ns, bytes, inode
+    state: tuple[tuple[int, int, int], ...]  # of each of FILES: modified ns, bytes, inode
 
 
 def scan(repository: Path) -> dict[str, tuple[Candidate, ...]]:
@@ -144,7 +145,7 @@ def reason_of(error: Exception) -> str:
 
 def _candidates(folder: Path) -> tuple[Candidate, ...]:
     versions = (d for d in folder.iterdir() if d.name.isascii() and d.name.isdecimal() and not d.name.startswith("0"))
-    candidates = [Candidate(d, int(d.name), (_state(d / MANIFEST_FILE), _state(d / MODEL_FILE))) for d in versions]
+    candidates = [Candidate(d, int(d.name), tuple(_state(d / name) for name in FILES)) for d in versions]
     return tuple(sorted((c for c in candidates if c.version <= VERSION_MAX), key=lambda c: -c.version))
 
 

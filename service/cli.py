@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from contract.spaces import NAME_PATTERN
-from service.access import KeyRecord, KeysFile, KeysFileError, Scope, create_key, read_keys, write_keys
+from service.access import Access, KeyRecord, KeysFile, KeysFileError, Scope, create_key, read_keys, write_keys
 from service.commands.gallery import gallery_cli
 from service.commands.migration import migration_cli
 from service.commands.offline import translate_parquet
@@ -32,9 +32,15 @@ cli.command("translate-parquet")(translate_parquet)
 def serve() -> None:
     """Serve until SIGTERM or SIGINT; accepted requests finish."""
     from service.commands.serving import gateway_server  # noqa: PLC0415 - half a second that no client needs
+    from service.commands.workers import serve_with_workers  # noqa: PLC0415 - as above
 
     try:
-        server = gateway_server(Settings())
+        settings = Settings()
+        if settings.workers > 1:
+            Access(settings.api_keys_file)  # refused here rather than by every worker
+            serve_with_workers(settings)
+            return
+        server = gateway_server(settings)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = f"R3AN_{str(first['loc'][0]).upper()}: " if first["loc"] else ""

@@ -159,7 +159,7 @@ class LiveCatalog:
             self._metrics.refused_versions.inc()
             logger.error("refused %s/%d: %s", refusal.translator, refusal.version, refusal.reason)
         for gone in before.translators.keys() - now.translators.keys():
-            self._metrics.translator_version.remove(gone)
+            self._metrics.forget(self._metrics.translator_version, gone)
         for name, manifest in now.translators.items():
             self._metrics.translator_version.labels(name).set(manifest.version)
             if manifest != before.translators.get(name):

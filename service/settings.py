@@ -27,6 +27,7 @@ class Environment(StrEnum):
 class EngineKind(StrEnum):
     """What runs translators."""
 
+    ONNXRUNTIME = "onnxruntime"
     TORCHSCRIPT = "torchscript"
     TRITON = "triton"
     ECHO = "echo"
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(1, ge=1, le=64, description="Processes that serve. More than one need the store `redis`.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     api_keys_file: Path | None = Field(
         None, description="JSON file of salted key hashes, written by `r3an-gateway keys create`."
@@ -59,10 +61,13 @@ class Settings(BaseSettings):
     reload_interval_s: float = Field(
         5.0, ge=0.05, le=3600, description="How often the repository, the API keys file and the engine are looked at."
     )
-    engine: EngineKind = Field(EngineKind.TORCHSCRIPT, description="`torchscript`, `triton` or `echo` (a double).")
+    engine: EngineKind = Field(
+        EngineKind.ONNXRUNTIME,
+        description="`onnxruntime` or `torchscript` in process, `triton`, or `echo` (a double).",
+    )
     triton_url: str = Field("127.0.0.1:8001", description="Triton's gRPC endpoint as host:port.")
-    torchscript_threads: int = Field(1, ge=1, le=64, description="Inferences that run at once in process.")
-    torchscript_queue_max: int = Field(64, ge=0, le=4096, description="Inferences that may wait for a thread.")
+    engine_threads: int = Field(1, ge=1, le=64, description="Inferences that run at once in process.")
+    engine_queue_max: int = Field(64, ge=0, le=4096, description="Inferences in process that may wait for a thread.")
 
     gallery_store: StoreKind = Field(StoreKind.LOCAL, description="`local` (embedded, on disk) or `redis`.")
     gallery_dir: Path = Field(Path("galleries"), description="Folder of the local store.")
@@ -77,6 +82,12 @@ class Settings(BaseSettings):
     body_bytes_max: int = Field(16 * 1024**2, ge=1024, le=256 * 1024**2, description="Bytes of a request body.")
     rows_max: int = Field(4096, ge=1, le=65_536, description="Features in one request.")
     rows_in_flight_max: int = Field(32_768, ge=1, le=1_048_576, description="Features being translated at once.")
+    engine_wait_ms_max: int = Field(
+        500,
+        ge=1,
+        le=600_000,
+        description="Time a caller's request may wait for its turn at the engine before further ones are refused.",
+    )
     connections_max: int = Field(
         512,
         ge=1,
@@ -125,6 +136,8 @@ class Settings(BaseSettings):
     def _settings_agree(self) -> Self:
         if self.environment is not Environment.DEVELOPMENT and self.api_keys_file is None:
             raise ValueError("outside development R3AN_API_KEYS_FILE must name a file of API keys")
+        if self.workers > 1 and self.gallery_store is StoreKind.LOCAL:
+            raise ValueError("R3AN_WORKERS above 1 needs R3AN_GALLERY_STORE=redis: the local store is one process's")
         if self.rows_in_flight_max < self.rows_max:
             raise ValueError("R3AN_ROWS_IN_FLIGHT_MAX must not be below R3AN_ROWS_MAX")
         if self.connections_max < self.requests_in_flight_max:

@@ -1,6 +1,5 @@
 """The use case: resolve the route, check the features, run the engine before the deadline, check its answer."""
 
-import asyncio
 import time
 from dataclasses import dataclass
 
@@ -16,9 +15,8 @@ from service.errors import EngineError, EngineFailedError, InvalidFeatureError
 from service.live_catalog import LiveCatalog
 from service.metrics import Metrics
 
-# Triton's max_batch_size in every exported config.pbtxt; a wider request is split.
+# Triton's max_batch_size in every exported config.pbtxt.
 BATCH_ROWS_MAX = 512
-BATCHES_AT_ONCE_MAX = 8  # of one request, so that a wide one does not fill the engine's queue
 NORM_TOLERANCE = 1e-3
 
 
@@ -67,30 +65,13 @@ class Translation:
         labels = (self._engine.name, manifest.id)
         try:
             with self._metrics.engine_duration.labels(*labels).time():
-                translated = await self._run_in_batches(manifest, features, deadline)
+                translated = await self._engine.translate(manifest, features, deadline.remaining_ms())
             check_answer(translated, len(features), manifest.target.dim)
         except EngineError as error:
             self._metrics.engine_errors.labels(*labels, type(error).__name__).inc()
             raise
         self._metrics.translated_rows.labels(*labels).inc(len(features))
         return translated
-
-    async def _run_in_batches(self, manifest: TranslatorManifest, features: Features, deadline: Deadline) -> Features:
-        if len(features) <= BATCH_ROWS_MAX:
-            return await self._engine.translate(manifest, features, deadline.remaining_ms())
-        free = asyncio.Semaphore(BATCHES_AT_ONCE_MAX)
-
-        async def run(batch: Features) -> Features:
-            async with free:
-                return await self._engine.translate(manifest, batch, deadline.remaining_ms())
-
-        starts = range(0, len(features), BATCH_ROWS_MAX)
-        try:
-            async with asyncio.TaskGroup() as group:  # one failure cancels the rest
-                tasks = [group.create_task(run(features[start : start + BATCH_ROWS_MAX])) for start in starts]
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        return np.concatenate([task.result() for task in tasks])
 
 
 def check_answer(translated: Features, rows: int, dim: int) -> None:

@@ -1,4 +1,4 @@
-"""Publish a trained translator: TorchScript, parity, hash, manifest, Triton configuration."""
+"""Publish a trained translator: TorchScript and ONNX, parity, hashes, manifest, Triton configuration."""
 
 import os
 import tempfile
@@ -8,16 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from contract.calibration import Calibration
 from contract.confidence import ConfidenceModel
 from contract.errors import ManifestError
 from contract.manifest import (
     MODEL_FILE,
+    ONNX_FILE,
     Method,
+    Onnx,
     Parity,
     Quality,
     Training,
@@ -29,13 +30,23 @@ from contract.manifest import (
 from contract.proof import proof_features
 from contract.spaces import FeatureSpace
 from training.errors import ExportError
+from training.exchange_formats import measure_parity, run_onnx, run_torch, to_onnx, to_torchscript
+from training.inference_form import inference_form
 from training.versions import check_spaces, next_version, versions_in
 
-PARITY_MAX = 1e-4
-PARITY_BATCHES = (1, 2, 7, 64)
 BATCH_ROWS_MAX = 512
 QUEUE_ROWS_MAX = 4096
 QUEUE_DELAY_US = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """One translator in both formats, and how far each is from the trained module."""
+
+    torchscript: torch.jit.ScriptModule
+    onnx: bytes
+    parity: Parity
+    onnx_difference: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +93,8 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
     Without `version`, the next free one. `module` maps [N, ds] to [N, dt].
 
     Raises:
-        ExportError: the version exists or cannot be written, another version is of other spaces, or TorchScript and
-            eager differ by more than 1e-4.
+        ExportError: the version exists or cannot be written, another version is of other spaces, or what is exported
+            differs from the trained module by more than 1e-4.
     """
     check_spaces(facts.id, facts.source, facts.target, repository)
     translator_dir = repository / facts.id
@@ -91,12 +102,9 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
     version_dir = translator_dir / str(version)
     if version_dir.exists():
         raise ExportError(f"{facts.id}/{version} exists; a published version is never overwritten")
-    scripted = script(module, facts.source.dim)
-    parity = Parity(
-        max_abs_difference=measure_parity(module, scripted, facts.source.dim), proof=_proof(scripted, facts.source.dim)
-    )
+    exported = _export(module, facts.source.dim)
     try:
-        _publish(scripted, facts, version, parity, translator_dir)
+        _publish(exported, facts, version, translator_dir)
     except OSError as error:
         raise ExportError(f"{version_dir} cannot be written: {error.strerror}") from error
     return version_dir
@@ -106,7 +114,7 @@ def newest_with(facts: Facts, repository: Path) -> Path | None:
     """The newest version's folder if it is whole and its manifest says `facts`, whatever the training took in seconds.
 
     The hash of `model.pt` would not tell: TorchScript numbers what it traces, so one module has different bytes each
-    time. The facts include all that decides the weights.
+    time. The facts include all that decides the weights. A version from before ONNX is not whole.
     """
     translator_dir = repository / facts.id
     version = max(versions_in(translator_dir), default=0)
@@ -116,7 +124,9 @@ def newest_with(facts: Facts, repository: Path) -> Path | None:
         newest = read_manifest(translator_dir / str(version))
     except ManifestError:
         return None
-    sought = _manifest(facts, version, newest.parity, newest.sha256)
+    if newest.onnx is None:
+        return None
+    sought = _manifest(facts, version, newest.parity, newest.sha256, newest.onnx)
     return translator_dir / str(version) if _timeless(newest) == _timeless(sought) else None
 
 
@@ -124,57 +134,29 @@ def _timeless(manifest: TranslatorManifest) -> dict[str, Any]:
     return manifest.model_dump(exclude={"created_at": True, "training": {"seconds"}})
 
 
-def script(module: nn.Module, source_dim: int) -> torch.jit.ScriptModule:
-    """Frozen TorchScript of a translator in evaluation mode."""
+def _export(module: nn.Module, source_dim: int) -> _Exported:
     module.eval()
-    with torch.inference_mode():
-        traced = torch.jit.trace(module, torch.ones(2, source_dim), check_trace=False)  # type: ignore[no-untyped-call]  # as torch has it
-        frozen: torch.jit.ScriptModule = torch.jit.freeze(traced)
-        return frozen
+    form = inference_form(module)
+    torchscript, onnx = to_torchscript(form, source_dim), to_onnx(form, source_dim)
+    trained, scripted = run_torch(module), run_torch(torchscript)
+    parity = Parity(
+        max_abs_difference=measure_parity(trained, scripted, source_dim, "TorchScript"),
+        proof=tuple(scripted(proof_features(source_dim))[0].tolist()),
+    )
+    return _Exported(torchscript, onnx, parity, measure_parity(trained, run_onnx(onnx), source_dim, "ONNX"))
 
 
-def measure_parity(module: nn.Module, scripted: torch.jit.ScriptModule, source_dim: int) -> float:
-    """Largest absolute difference between eager and TorchScript over several batch sizes.
-
-    Raises:
-        ExportError: it exceeds 1e-4, or is not finite.
-    """
-    generator = torch.Generator().manual_seed(0)
-    worst = 0.0
-    with torch.inference_mode():
-        for rows in PARITY_BATCHES:
-            features = torch.randn(rows, source_dim, generator=generator)
-            difference = float((_run(module, features) - _run(scripted, features)).abs().max())
-            worst = max(worst, difference if np.isfinite(difference) else float("inf"))
-    if worst > PARITY_MAX:
-        raise ExportError(
-            f"TorchScript differs from the trained module by {worst:g}; at most {PARITY_MAX:g} is allowed"
-        )
-    return worst
-
-
-def _proof(scripted: torch.jit.ScriptModule, source_dim: int) -> tuple[float, ...]:
-    with torch.inference_mode():
-        return tuple(_run(scripted, torch.from_numpy(proof_features(source_dim)))[0].tolist())
-
-
-def _run(module: nn.Module, features: Tensor) -> Tensor:
-    translated = module(features)
-    assert isinstance(translated, Tensor)  # noqa: S101 - for the type checker
-    return translated
-
-
-def _publish(
-    scripted: torch.jit.ScriptModule, facts: Facts, version: int, parity: Parity, translator_dir: Path
-) -> None:
+def _publish(exported: _Exported, facts: Facts, version: int, translator_dir: Path) -> None:
     translator_dir.mkdir(parents=True, exist_ok=True)
     try:
         # Hidden, so that neither Triton nor the catalogue takes the half-written folder for a version.
         with tempfile.TemporaryDirectory(prefix=".export-", dir=translator_dir) as hidden:
             staging = Path(hidden) / str(version)
             staging.mkdir()
-            scripted.save(str(staging / MODEL_FILE))
-            write_manifest(_manifest(facts, version, parity, sha256_of(staging / MODEL_FILE)), staging)
+            exported.torchscript.save(str(staging / MODEL_FILE))
+            (staging / ONNX_FILE).write_bytes(exported.onnx)
+            onnx = Onnx(sha256=sha256_of(staging / ONNX_FILE), max_abs_difference=exported.onnx_difference)
+            write_manifest(_manifest(facts, version, exported.parity, sha256_of(staging / MODEL_FILE), onnx), staging)
             for path in (*staging.iterdir(), staging):
                 _sync(path)
             _write_triton_config(translator_dir, facts)
@@ -186,7 +168,7 @@ def _publish(
             translator_dir.rmdir()
 
 
-def _manifest(facts: Facts, version: int, parity: Parity, sha256: str) -> TranslatorManifest:
+def _manifest(facts: Facts, version: int, parity: Parity, sha256: str, onnx: Onnx) -> TranslatorManifest:
     return TranslatorManifest(
         schema_version=1,
         id=facts.id,
@@ -204,6 +186,7 @@ def _manifest(facts: Facts, version: int, parity: Parity, sha256: str) -> Transl
         translated_to_translated=facts.translated_to_translated,
         confidence=facts.confidence,
         parity=parity,
+        onnx=onnx,
     )
 
 

@@ -13,7 +13,7 @@ from contract.manifest import MANIFEST_FILE, TranslatorManifest, parse_manifest,
 from contract.vectors import Features
 from service.bulk.errors import TranslatorError
 from service.catalog import scan
-from service.engines.torchscript import TorchScriptEngine
+from service.engines.onnxruntime import open_onnxruntime
 from service.errors import CatalogError, EngineError
 from service.galleries.values import Confidence
 from service.translation import BATCH_ROWS_MAX, check_answer
@@ -30,14 +30,11 @@ class Translator:
         try:
             self.manifest = read_manifest(version_folder)
             repository = version_folder.parent.parent
-            self._engine = self._runner.run(TorchScriptEngine.open(repository, threads=1, queue_max=0))
+            self._engine = self._runner.run(open_onnxruntime(repository, threads=1, queue_max=0))
             self._runner.run(self._engine.load(self.manifest))
         except (ManifestError, EngineError) as error:
             self._runner.close()
             raise TranslatorError(f"{version_folder.parent.name}/{version_folder.name}: {error}") from None
-        except ModuleNotFoundError:
-            self._runner.close()
-            raise TranslatorError("torch is missing: install r3an[torchscript]") from None
 
     def translate(self, features: Features) -> tuple[Features, Confidence | None]:
         """Raw, checked features [N, ds] to unit-length [N, dt] and confidence [N]. Raises TranslatorError."""

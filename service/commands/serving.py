@@ -1,4 +1,4 @@
-"""What `r3an-gateway serve` runs, and no other command needs: the application under uvicorn."""
+"""What `r3an-gateway serve` runs in one process, and no other command needs: the application under uvicorn."""
 
 import math
 
@@ -27,9 +27,15 @@ def gateway_server(settings: Settings) -> uvicorn.Server:
             log_config=None,
             access_log=False,  # it would write query strings and paths; the gateway logs routes itself
             server_header=False,
-            timeout_graceful_shutdown=math.ceil(settings.timeout_ms / 1000) + 1,
+            proxy_headers=False,  # nothing here depends on who a proxy says the client is
+            timeout_graceful_shutdown=graceful_end_s(settings),
         )
     )
+
+
+def graceful_end_s(settings: Settings) -> int:
+    """Time that accepted requests are given when the gateway ends: none outlives its deadline."""
+    return math.ceil(settings.timeout_ms / 1000) + 1
 
 
 def _connection_bounds(settings: Settings) -> ConnectionBounds:

@@ -23,7 +23,7 @@ EXIT_BAD_INPUT = 2
 EXIT_STOPPED = 130  # as a shell says it of Ctrl-C
 KEY_BYTES_MAX = 4096
 KEY_VARIABLE = "R3AN_API_KEY"
-EXTRAS = {"httpx": "bulk", "pyarrow": "bulk", "torch": "torchscript"}  # module -> what brings it
+EXTRAS = {"httpx": "bulk", "pyarrow": "bulk"}  # module -> what brings it
 
 Gallery = Annotated[str, typer.Argument(help="Name of the gallery.")]
 Url = Annotated[str, typer.Option(help="The gateway.", envvar="R3AN_URL")]

@@ -1,1 +1,1 @@
-"""Engines that run translators: Triton, TorchScript in process, and a double."""
+"""Engines that run translators: Triton, ONNX and TorchScript in process, and a double."""

@@ -11,7 +11,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """`triton`, `torchscript` or `echo`; the metric label."""
+        """`onnxruntime`, `torchscript`, `triton` or `echo`; the metric label."""
         ...
 
     async def load(self, manifest: TranslatorManifest) -> None:

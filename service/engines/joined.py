@@ -2,80 +2,35 @@
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 
 from contract.manifest import TranslatorManifest
 from contract.vectors import Features
+from service.callers import CALLER
 from service.engines.base import Engine
-from service.errors import EngineFailedError, EngineTimeoutError
+from service.engines.line import Line, Piece, Request
+from service.errors import EngineFailedError, EngineOverloadedError, EngineTimeoutError
 
-
-@dataclass(slots=True)
-class _Waiting:
-    """A request in a line, until its answer is there or nobody wants it any more."""
-
-    features: Features
-    until: float  # monotonic seconds
-    answer: asyncio.Future[Features]
-
-
-@dataclass(slots=True)
-class _Line:
-    """What one translator version has to do: first come, first served."""
-
-    manifest: TranslatorManifest
-    calls: int = 0  # under way
-    rows: int = 0  # of them
-    waiting: deque[_Waiting] = field(default_factory=deque)
-
-    @property
-    def all_rows(self) -> int:
-        """Under way and waiting."""
-        return self.rows + _rows(self.waiting)
-
-    @property
-    def widest(self) -> int:
-        """Rows of the widest request that waits; there is one."""
-        return max(len(waiting.features) for waiting in self.waiting)
-
-    def begin(self, rows: int) -> None:
-        """A call is under way."""
-        self.calls += 1
-        self.rows += rows
-
-    def end(self, rows: int) -> None:
-        """It is not any more."""
-        self.calls -= 1
-        self.rows -= rows
-
-    def take(self, rows_max: int) -> list[_Waiting]:
-        """The next requests that are still wanted, as many as go into one call."""
-        taken, rows = list[_Waiting](), 0
-        while self.waiting and rows + len(self.waiting[0].features) <= rows_max:
-            first = self.waiting.popleft()
-            if not first.answer.done():
-                taken.append(first)
-                rows += len(first.features)
-        return taken
+RETRY_AFTER_S = 1
 
 
 class JoinedEngine:
-    """An engine whose calls carry all the features that wait for it, so that they share the cost of a call.
+    """An engine whose calls carry the features that wait for it, so that they share the cost of a call.
 
-    Nobody waits for company: a request that finds a call free goes at once. What waits is bounded by the gateway's
-    features in flight.
+    Nobody waits for company: a request that finds a call free goes at once. Callers take turns, however much each of
+    them asks, and a wide request takes its turns in pieces. What waits is bounded by the gateway's features in flight,
+    and by time: a caller whose first request has waited for long enough gets no further one in.
     """
 
-    def __init__(self, engine: Engine, *, rows_max: int, calls_at_once: int) -> None:
-        """`rows_max`: of one call; `calls_at_once`: of one translator version."""
+    def __init__(self, engine: Engine, *, rows_max: int, calls_at_once: int, wait_ms_max: int) -> None:
+        """`rows_max`: of one call; `calls_at_once`: of one translator version; `wait_ms_max`: of a client's request."""
         self._engine = engine
         self._rows_max = rows_max
         self._calls_at_once = calls_at_once
-        self._lines: dict[tuple[str, int], _Line] = {}
+        self._wait_s_max = wait_ms_max / 1000
+        self._lines: dict[tuple[str, int], Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -93,16 +48,24 @@ class JoinedEngine:
         self._lines.pop((translator, version), None)
 
     async def translate(self, manifest: TranslatorManifest, features: Features, timeout_ms: int) -> Features:
-        """Translate features [N, ds], N ≤ rows_max, into [N, dt], perhaps in a call that others share."""
-        line = self._lines.setdefault((manifest.id, manifest.version), _Line(manifest))
-        if line.calls < self._calls_at_once:
+        """Translate features [N, ds] into [N, dt], in calls that others may share.
+
+        Raises:
+            EngineOverloadedError: the caller's requests wait too long already, or as the engine raises it.
+            EngineError.
+        """
+        line = self._lines.setdefault((manifest.id, manifest.version), Line(manifest, self._rows_max))
+        if line.is_empty and line.calls < self._calls_at_once and len(features) <= line.call_rows_max:
             return await self._at_once(line, features, timeout_ms)
-        until = time.monotonic() + timeout_ms / 1000
-        waiting = _Waiting(features, until, asyncio.get_running_loop().create_future())
-        line.waiting.append(waiting)
+        caller, now_s = CALLER.get(), time.monotonic()
+        if caller is not None and line.waited_s(caller, now_s) > self._wait_s_max:
+            raise EngineOverloadedError("the engine is behind with earlier requests", retry_after_s=RETRY_AFTER_S)
+        answer: asyncio.Future[Features] = asyncio.get_running_loop().create_future()
+        line.add(caller, Request(features, now_s, now_s + timeout_ms / 1000, answer))
+        self._go_on(line)
         try:
             async with asyncio.timeout(timeout_ms / 1000):
-                return await waiting.answer
+                return await answer
         except TimeoutError:
             raise EngineTimeoutError("the engine did not answer before the deadline") from None
 
@@ -116,68 +79,63 @@ class JoinedEngine:
             task.cancel()
         await self._engine.close()
 
-    async def _at_once(self, line: _Line, features: Features, timeout_ms: int) -> Features:
+    async def _at_once(self, line: Line, features: Features, timeout_ms: int) -> Features:
         line.begin(len(features))
+        began_s = time.monotonic()
         try:
             return await self._engine.translate(line.manifest, features, timeout_ms)
         finally:
-            line.end(len(features))
+            line.end(len(features), time.monotonic() - began_s)
             self._go_on(line)
 
-    def _go_on(self, line: _Line) -> None:
+    def _go_on(self, line: Line) -> None:
         """Begin the calls that are free for what waits."""
-        while line.calls < self._calls_at_once and line.waiting:
-            # No call takes more than its share of all there is to do: the others would have nothing.
-            share = -(-line.all_rows // self._calls_at_once)
-            if not (requests := line.take(max(line.widest, min(self._rows_max, share)))):
-                continue  # nobody waits for those any more
-            line.begin(_rows(requests))
-            task = asyncio.create_task(self._together(line, requests))
+        while line.calls < self._calls_at_once and (pieces := line.take(self._calls_at_once)):
+            line.begin(_rows(pieces))
+            task = asyncio.create_task(self._together(line, pieces))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _together(self, line: _Line, requests: list[_Waiting]) -> None:
+    async def _together(self, line: Line, pieces: Sequence[Piece]) -> None:
+        began_s = time.monotonic()
         try:
-            await self._settle(line.manifest, requests)
+            await self._settle(line.manifest, pieces)
+        except asyncio.CancelledError:  # the gateway closes
+            for piece in pieces:
+                piece.request.answer.cancel()
+            raise
         finally:
-            for request in requests:
-                request.answer.cancel()  # those that are not done: the gateway closes
-            line.end(_rows(requests))
+            line.end(_rows(pieces), time.monotonic() - began_s)
             self._go_on(line)
 
-    async def _settle(self, manifest: TranslatorManifest, requests: list[_Waiting]) -> None:
-        """Answer the requests, or fail them. A call that fails may fail for one row: then each is asked for alone."""
+    async def _settle(self, manifest: TranslatorManifest, pieces: Sequence[Piece]) -> None:
+        """Answer the pieces, or fail them. A call that fails may fail for one row: then each is asked for alone."""
+        if not (pieces := [piece for piece in pieces if piece.request.is_wanted]):
+            return
         try:
-            await self._answer(manifest, requests)
+            await self._answer(manifest, pieces)
         except EngineFailedError as error:
-            if len(requests) == 1:
-                _fail(requests, error)
+            if len(pieces) == 1:
+                pieces[0].request.fail(error)
                 return
-            for request in requests:
-                await self._settle(manifest, [request])
+            for piece in pieces:
+                await self._settle(manifest, [piece])
         except Exception as error:
-            _fail(requests, error)
+            for piece in pieces:
+                piece.request.fail(error)
 
-    async def _answer(self, manifest: TranslatorManifest, requests: list[_Waiting]) -> None:
-        """Run the requests in one call and hand each its rows. Raises EngineError."""
-        features = np.concatenate([request.features for request in requests])  # [N, ds]
-        remaining_s = max(request.until for request in requests) - time.monotonic()
+    async def _answer(self, manifest: TranslatorManifest, pieces: Sequence[Piece]) -> None:
+        """Run the pieces in one call and hand each request its rows. Raises EngineError."""
+        features = np.concatenate([piece.features for piece in pieces])  # [N, ds]
+        remaining_s = max(piece.request.until_s for piece in pieces) - time.monotonic()
         translated = await self._engine.translate(manifest, features, max(1, int(1000 * remaining_s)))  # [N, dt]
         if len(translated) != len(features):
             raise EngineFailedError("the engine answered with another number of features")
         first = 0
-        for request in requests:
-            rows = translated[first : first + len(request.features)]
-            first += len(request.features)
-            if not request.answer.done():
-                request.answer.set_result(rows)
+        for piece in pieces:
+            piece.request.deliver(piece.start, translated[first : first + len(piece.features)])
+            first += len(piece.features)
 
 
-def _rows(requests: Iterable[_Waiting]) -> int:
-    return sum(len(request.features) for request in requests)
-
-
-def _fail(requests: list[_Waiting], error: Exception) -> None:
-    for request in requests:
-        if not request.answer.done():
-            request.answer.set_exception(error)
+def _rows(pieces: Sequence[Piece]) -> int:
+    return sum(len(piece.features) for piece in pieces)

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,22 +10,21 @@ import numpy as np
 
 from contract.manifest import TranslatorManifest
 from contract.proof import proof_features
-from contract.vectors import Features
+from contract.vectors import FLOAT32_BYTES, Features
 from service.engines.proof import check_proof
 from service.engines.triton_config import config_for
-from service.errors import (
-    EngineError,
-    EngineFailedError,
-    EngineOverloadedError,
-    EngineTimeoutError,
-    EngineUnavailableError,
-)
+from service.engines.triton_errors import engine_error, has_answered, lacks_region
+from service.engines.triton_memory import CALL_BYTES_MIN, TritonMemory
+from service.errors import EngineError, EngineFailedError, EngineOverloadedError
 
 TENSOR = "FEATURE"
 LOAD_TIMEOUT_S = 120
 PROOF_TIMEOUT_MS = 10_000
 READY_TIMEOUT_MS = 2_000
+READY_TIMEOUT_S = 2
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # 512 rows of 8,192 float32 are 16 MiB
+# Attempts to share memory: with a Triton elsewhere none succeeds, and one that calls were given up in stays mapped.
+MEMORIES_MAX = 16
 CHANNEL = (
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -33,9 +33,6 @@ CHANNEL = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
-# What Triton says is all that tells these from one another: they share a status.
-QUEUE_FULL = "exceeds maximum queue size"
-QUEUE_TIMEOUT = "request timeout expired"
 
 
 class TritonEngine:
@@ -48,6 +45,9 @@ class TritonEngine:
         self._client = client_module.InferenceServerClient(url, channel_args=CHANNEL)
         self._repository = repository
         self._loaded: dict[tuple[str, int], TranslatorManifest] = {}
+        self._memory: TritonMemory | None = None
+        self._memories_left = MEMORIES_MAX
+        self._sharing = False
 
     @classmethod
     async def open(cls, url: str, repository: Path) -> Self:
@@ -82,24 +82,17 @@ class TritonEngine:
         try:
             await self._client.unload_model(translator, client_timeout=LOAD_TIMEOUT_S)
         except self._client_module.InferenceServerException as error:
-            raise _engine_error(error) from None
+            raise engine_error(error) from None
 
     async def translate(self, manifest: TranslatorManifest, features: Features, timeout_ms: int) -> Features:
         """Translate features [N, ds], N up to the translator's max_batch_size, into [N, dt]."""
-        tensor = self._client_module.InferInput(TENSOR, list(features.shape), "FP32")
-        tensor.set_data_from_numpy(features)
         try:
-            answer = await self._client.infer(
-                manifest.id,
-                [tensor],
-                model_version=str(manifest.version),
-                outputs=[self._client_module.InferRequestedOutput(TENSOR)],
-                timeout=timeout_ms * 1000,  # microseconds: leaves Triton's queue when it is too late anyway
-                client_timeout=timeout_ms / 1000,
-            )
+            translated = await self._translate_in_memory(manifest, features, timeout_ms)
+            if translated is None:
+                translated = await self._translate_by_message(manifest, features, timeout_ms)
         except self._client_module.InferenceServerException as error:
-            raise _engine_error(error) from None
-        return np.asarray(answer.as_numpy(TENSOR), dtype=np.float32)
+            raise engine_error(error) from None
+        return translated
 
     async def ready(self) -> bool:
         """Whether every loaded version answers a real inference; Triton's own readiness outlives a dead backend."""
@@ -107,15 +100,59 @@ class TritonEngine:
         return bool(answers) and all(answers)
 
     async def close(self) -> None:
-        """Close the channel. Idempotent."""
+        """Close the channel; a memory whose calls are all answered is Triton's no longer. Idempotent."""
+        if (memory := self._memory) is not None and memory.is_idle:
+            self._memory = None
+            with suppress(self._client_module.InferenceServerException):
+                await self._client.unregister_system_shared_memory(memory.name, client_timeout=READY_TIMEOUT_S)
         await self._client.close()
+
+    async def _translate_by_message(
+        self, manifest: TranslatorManifest, features: Features, timeout_ms: int
+    ) -> Features:
+        tensor = self._client_module.InferInput(TENSOR, list(features.shape), "FP32")
+        tensor.set_data_from_numpy(features)
+        answer = await self._infer(manifest, tensor, self._client_module.InferRequestedOutput(TENSOR), timeout_ms)
+        return np.asarray(answer.as_numpy(TENSOR), dtype=np.float32)
+
+    async def _translate_in_memory(
+        self, manifest: TranslatorManifest, features: Features, timeout_ms: int
+    ) -> Features | None:
+        """Translate in memory shared with Triton; None where there is none, or no slot in it for this call."""
+        memory = self._memory
+        if memory is None or (slot := memory.take(features, manifest.target.dim, TENSOR)) is None:
+            return None
+        try:
+            answer = await self._infer(manifest, slot.features, slot.translated, timeout_ms)
+        except self._client_module.InferenceServerException as error:
+            if has_answered(error):
+                memory.give_back(slot)
+            if not lacks_region(error):
+                raise
+            self._memory = None  # Triton was restarted
+            return None
+        translated = memory.read(slot)
+        memory.give_back(slot)
+        if tuple(answer.get_output(TENSOR).shape) != translated.shape:
+            raise EngineFailedError("the engine answered with another shape")
+        return translated
+
+    async def _infer(self, manifest: TranslatorManifest, tensor: Any, output: Any, timeout_ms: int) -> Any:  # noqa: ANN401 - tritonclient has no types
+        return await self._client.infer(
+            manifest.id,
+            [tensor],
+            model_version=str(manifest.version),
+            outputs=[output],
+            timeout=timeout_ms * 1000,  # microseconds: leaves Triton's queue when it is too late anyway
+            client_timeout=timeout_ms / 1000,
+        )
 
     async def _load(self, translator: str, versions: set[int]) -> None:
         config = config_for(self._repository / translator, versions)
         try:
             await self._client.load_model(translator, config=config, client_timeout=LOAD_TIMEOUT_S)
         except self._client_module.InferenceServerException as error:
-            raise _engine_error(error) from None
+            raise engine_error(error) from None
 
     async def _serves(self, manifest: TranslatorManifest) -> bool:
         """Whether Triton has these very weights. Raises EngineOverloadedError: it is too busy to tell."""
@@ -135,15 +172,22 @@ class TritonEngine:
 
     async def _prove(self, manifest: TranslatorManifest, timeout_ms: int = PROOF_TIMEOUT_MS) -> None:
         check_proof(manifest, await self.translate(manifest, proof_features(manifest.source.dim), timeout_ms))
+        await self._share_memory(manifest)
 
-
-def _engine_error(error: Any) -> EngineError:  # noqa: ANN401 - tritonclient has no types
-    """Tell Triton's failures apart. Its own words stay here: they can quote a request."""
-    status, message = str(error.status()), str(error.message()).lower()
-    if QUEUE_FULL in message:
-        return EngineOverloadedError("the engine's queue is full", retry_after_s=1)
-    if QUEUE_TIMEOUT in message or status == "StatusCode.DEADLINE_EXCEEDED":
-        return EngineTimeoutError("the engine did not answer before the deadline")
-    if status in {"StatusCode.UNAVAILABLE", "StatusCode.NOT_FOUND"}:
-        return EngineUnavailableError("the engine or this version cannot be reached", retry_after_s=1)
-    return EngineFailedError("the engine answered with an error")
+    async def _share_memory(self, manifest: TranslatorManifest) -> None:
+        """Share memory with a Triton on this host that has proven a version, which is proven in it once more."""
+        if self._sharing or not self._memories_left or not (self._memory is None or self._memory.is_spent):
+            return
+        self._sharing, self._memories_left = True, self._memories_left - 1
+        try:
+            self._memory = await TritonMemory.share(self._client, self._client_module)
+            rows = -(-CALL_BYTES_MIN // (manifest.source.dim * FLOAT32_BYTES))
+            translated = await self._translate_in_memory(
+                manifest, proof_features(manifest.source.dim, rows), READY_TIMEOUT_MS
+            )
+            if translated is not None:
+                check_proof(manifest, translated, rows)
+        except (EngineFailedError, self._client_module.InferenceServerException):
+            self._memory = None
+        finally:
+            self._sharing = False

@@ -166,7 +166,7 @@ class Backfill:
 
     def _show(self, missing: Mapping[str, int]) -> None:
         for label in self._gauged - missing.keys():
-            self._metrics.migration_missing_faces.remove(label)
+            self._metrics.forget(self._metrics.migration_missing_faces, label)
         for label, faces in missing.items():
             self._metrics.migration_missing_faces.labels(label).set(faces)
         self._gauged = set(missing)

@@ -15,7 +15,7 @@ from service.errors import MalformedBodyError, UnsupportedMediaTypeError
 from service.face_facts import FACE_METADATA_BYTES_MAX, SUBJECT_METADATA_BYTES_MAX, now_ms
 from service.galleries.values import NO_METADATA, Face, FaceRecord
 from service.routes.bodies import JSON, FeatureBody, media_type, read_json_body, to_features, validate
-from service.routes.dependencies import DeadlineDependency, PartsDependency, TimingsDependency
+from service.routes.dependencies import PartsDependency
 from service.routes.documentation import json_body, problems
 from service.routes.gallery_parts import (
     ENROLLING,
@@ -28,6 +28,7 @@ from service.routes.gallery_parts import (
     face_fields,
     metadata_field,
 )
+from service.routes.parts import deadline_of, parts_of, timings_of
 from service.thresholds import Threshold
 
 
@@ -161,17 +162,12 @@ router = APIRouter(
     openapi_extra=json_body(EnrolBody),
     responses=problems(409, 413, 415, 422, 502),
 )
-async def enrol_faces(
-    gallery: GalleryName,
-    request: Request,
-    parts: PartsDependency,
-    deadline: DeadlineDependency,
-    timings: TimingsDependency,
-) -> EnrolAnswer:
+async def enrol_faces(gallery: GalleryName, request: Request) -> EnrolAnswer:
     """All or none. Each feature is kept as it came, and translated into each of the gallery's copies in another space.
 
     Two requests at the same time may miss duplicates in one another.
     """
+    parts, deadline, timings = parts_of(request), deadline_of(request), timings_of(request)
     settings = parts.settings
     if media_type(request) != JSON:
         raise UnsupportedMediaTypeError(f"send {JSON}")

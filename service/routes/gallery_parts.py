@@ -3,18 +3,18 @@
 from typing import Annotated, Final
 
 import orjson
-from fastapi import Depends, Path
+from fastapi import Path
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from contract.spaces import Name, RecordId
 from service.access import Scope
 from service.face_facts import TAGS_MAX, instant_ms, instant_text, metadata_text, sorted_tags
 from service.galleries.values import Face
-from service.routes.dependencies import admitted, requires
+from service.routes.dependencies import admitted
 
-READING: Final = [Depends(requires(Scope.SEARCH)), admitted]
-ENROLLING: Final = [Depends(requires(Scope.ENROL)), admitted]
-ADMINISTERING: Final = [Depends(requires(Scope.ADMIN)), admitted]
+READING: Final = [admitted(Scope.SEARCH)]
+ENROLLING: Final = [admitted(Scope.ENROL)]
+ADMINISTERING: Final = [admitted(Scope.ADMIN)]
 
 GalleryName = Annotated[Name, Path(description="Name of the gallery.")]
 FaceId = Annotated[RecordId, Path(description="Id of the face.")]

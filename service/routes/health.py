@@ -1,7 +1,7 @@
 """GET /health/live, /health/ready and /metrics: for probes and Prometheus, without a key; they tell no secret."""
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict
 
 from service.routes.dependencies import PartsDependency
@@ -51,4 +51,4 @@ async def ready(parts: PartsDependency, response: Response) -> Ready:
 )
 async def metrics(parts: PartsDependency) -> Response:
     """Names and labels stand in docs/operations.md."""
-    return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(parts.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.spaces import Name
@@ -12,9 +12,10 @@ from service.migration.record import Migration, Plan, State
 from service.migration.record_keeping import counts_key
 from service.migration.report import Progress, ShadowReport, progress_of, shadow_report
 from service.routes.bodies import JSON, read_json_body
-from service.routes.dependencies import DeadlineDependency, Parts, PartsDependency, admitted_quietly, requires
+from service.routes.dependencies import DeadlineDependency, PartsDependency, admitted
 from service.routes.documentation import json_body, problems
 from service.routes.gallery_parts import GalleryName
+from service.routes.parts import Parts
 
 
 class MigrationBody(BaseModel):
@@ -83,7 +84,7 @@ MigrationId = Annotated[Name, Path(description="Id of the migration.")]
 
 router = APIRouter(
     tags=["migrations"],
-    dependencies=[Depends(requires(Scope.ADMIN)), admitted_quietly],
+    dependencies=[admitted(Scope.ADMIN, quietly=True)],
     responses=problems(400, 401, 403, 404, 429, 503, 504),
 )
 

@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contract.spaces import Name, RecordId
@@ -12,16 +12,12 @@ from service.access import Scope
 from service.errors import BodyTooLargeError, MalformedBodyError
 from service.galleries.values import Ranking, Where
 from service.identification import Identified, Query
+from service.routes.admission import admission
 from service.routes.bodies import JSON, FeatureBody, read_feature_body, to_features
-from service.routes.dependencies import (
-    DeadlineDependency,
-    PartsDependency,
-    TimingsDependency,
-    admitted,
-    requires,
-)
+from service.routes.dependencies import KEYED
 from service.routes.documentation import problems, request_body
 from service.routes.gallery_parts import Instant, Tags
+from service.routes.parts import deadline_of, parts_of, timings_of
 from service.thresholds import Threshold, fpirs_of
 
 MATCHES_MAX: Final = 32_768  # in one answer, about 4 MB
@@ -112,8 +108,8 @@ router = APIRouter(tags=["search"])
 @router.post(
     "/search",
     summary="Find probes of one feature space in a gallery of another",
-    dependencies=[Depends(requires(Scope.SEARCH)), admitted],
-    openapi_extra=request_body(
+    openapi_extra=KEYED
+    | request_body(
         SearchBody,
         "gallery",
         "top_k",
@@ -128,14 +124,18 @@ router = APIRouter(tags=["search"])
     ),
     responses={200: {"model": SearchAnswer}, **problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)},
 )
-async def search(
-    request: Request, parts: PartsDependency, deadline: DeadlineDependency, timings: TimingsDependency
-) -> Response:
+async def search(request: Request) -> Response:
     """Probes in the gallery's own space are searched as they are, all others translated first.
 
     The scan is exact, so that no face is missed for the index's sake, unless an administrator gave the gallery an
     approximation; the answer says which it was. It is JSON, whatever the body was.
     """
+    async with admission(request, Scope.SEARCH):
+        return await _search(request)
+
+
+async def _search(request: Request) -> Response:
+    parts, deadline, timings = parts_of(request), deadline_of(request), timings_of(request)
     settings = parts.settings
     body = await read_feature_body(request, SearchBody, settings.body_bytes_max, deadline)
     if body.top_k > settings.top_k_max:

@@ -3,13 +3,14 @@
 from typing import Any, Final
 
 import orjson
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from contract.manifest import Sha256
 from contract.spaces import Name
 from contract.vectors import encode_float32, pack_float32
 from service.access import Scope
+from service.routes.admission import admission
 from service.routes.bodies import (
     JSON,
     OCTET_STREAM,
@@ -18,14 +19,9 @@ from service.routes.bodies import (
     read_feature_body,
     to_features,
 )
-from service.routes.dependencies import (
-    DeadlineDependency,
-    PartsDependency,
-    TimingsDependency,
-    admitted,
-    requires,
-)
+from service.routes.dependencies import KEYED
 from service.routes.documentation import problems, request_body
+from service.routes.parts import deadline_of, parts_of, timings_of
 from service.translation import Translated
 
 # Longer headers are cut or refused by common proxies: 512 scores are about 3 KB.
@@ -65,20 +61,23 @@ router = APIRouter(tags=["translate"])
 @router.post(
     "/translate",
     summary="Translate features from one feature space into another",
-    dependencies=[Depends(requires(Scope.TRANSLATE)), admitted],
-    openapi_extra=request_body(TranslateBody, "target_model"),
+    openapi_extra=KEYED | request_body(TranslateBody, "target_model"),
     responses={
         200: {"model": TranslateAnswer, "content": {OCTET_STREAM: {"schema": {"type": "string", "format": "binary"}}}},
         **problems(400, 401, 403, 404, 413, 415, 422, 429, 502, 503, 504),
     },
 )
-async def translate(
-    request: Request, parts: PartsDependency, deadline: DeadlineDependency, timings: TimingsDependency
-) -> Response:
+async def translate(request: Request) -> Response:
     """Features as float lists or base64 in JSON; or as float32-LE with `application/octet-stream`.
 
     The binary answer names the translator in `X-R3AN-*` headers; up to 512 rows their confidence too.
     """
+    async with admission(request, Scope.TRANSLATE):
+        return await _translate(request)
+
+
+async def _translate(request: Request) -> Response:
+    parts, deadline, timings = parts_of(request), deadline_of(request), timings_of(request)
     settings = parts.settings
     body = await read_feature_body(request, TranslateBody, settings.body_bytes_max, deadline)
     space = parts.catalog.current.space(body.source_model)

@@ -127,7 +127,7 @@ def migrating_gateway(folder: Path, redis_url: str | None) -> Iterator[httpx.Cli
     write_encoders(folder / "model_repository")
     settings = development_settings(
         folder,
-        engine=EngineKind.TORCHSCRIPT,
+        engine=EngineKind.ONNXRUNTIME,
         top_k_max=1000,
         migration_batch_faces=32,
         migration_poll_s=0.05,

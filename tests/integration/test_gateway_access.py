@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -178,3 +179,37 @@ def test_new_and_revoked_keys_count_without_a_restart_and_a_broken_file_changes_
     write_keys(before, keys_file)
     body = {"source_model": SOURCE.id, "features": [[1.0] * SOURCE.dim]}
     assert client.post("/translate", json=body, headers={"X-API-Key": keys[Scope.TRANSLATE]}).status_code == 200
+
+
+def test_a_key_that_takes_all_places_it_may_leaves_one_for_another(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    created = {id: create_key(id, [Scope.TRANSLATE]) for id in ("greedy", "modest")}
+    write_keys(KeysFile(keys=tuple(record for _, record in created.values())), file)
+    write_translator(tmp_path / "model_repository")
+    settings = development_settings(tmp_path, api_keys_file=file, requests_in_flight_max=9)
+    body = {"source_model": SOURCE.id, "features": [[1.0] * SOURCE.dim]}
+
+    def status(client: httpx.Client, id: str) -> int:
+        return client.post("/translate", json=body, headers={"X-API-Key": created[id][0]}).status_code
+
+    with running_gateway(settings) as client, ExitStack() as held:
+        assert status(client, "modest") == 200
+        for _ in range(8):
+            held.enter_context(unfinished_request(client, created["greedy"][0]))
+        wait_until(lambda: in_flight(client) == 8, DEADLINE_S, "the requests to arrive")
+        assert status(client, "greedy") == 503
+        assert status(client, "modest") == 200
+
+
+@contextmanager
+def unfinished_request(client: httpx.Client, key: str) -> Iterator[None]:
+    """A request whose body does not arrive in full."""
+    head = f"POST /translate HTTP/1.1\r\nHost: gateway\r\nX-API-Key: {key}\r\nContent-Length: 1000\r\n\r\n{{"
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=DEADLINE_S) as connection:
+        connection.sendall(head.encode())
+        yield
+
+
+def in_flight(client: httpx.Client) -> float:
+    line = next(line for line in client.get("/metrics").text.splitlines() if line.startswith("r3an_http_requests_in_f"))
+    return float(line.rsplit(" ", 1)[1])

@@ -1,6 +1,8 @@
 """Whatever goes in: no vector, face, subject, key or query shows in logs, metrics, problems or headers."""
 
 import base64
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -98,8 +100,9 @@ def bad_requests(client: httpx.Client) -> list[httpx.Response]:
     ("engine", "store"),
     [
         (EngineKind.ECHO, StoreKind.LOCAL),
+        (EngineKind.ONNXRUNTIME, StoreKind.LOCAL),
         (EngineKind.TORCHSCRIPT, StoreKind.LOCAL),
-        (EngineKind.TORCHSCRIPT, StoreKind.REDIS),
+        (EngineKind.ONNXRUNTIME, StoreKind.REDIS),
     ],
 )
 def test_nothing_that_identifies_leaves_by_the_side_doors(
@@ -157,3 +160,27 @@ def test_an_unforeseen_failure_says_nothing_either(
     assert len(failures) == 1
     assert "RuntimeError" in failures[0]
     assert_nothing_shows([answer.text, *logs])
+
+
+# A provider that says what is asked of it. It is the whole process's, so the process is one of its own.
+OPENTELEMETRY = """
+import sys
+from pathlib import Path
+from opentelemetry import metrics, trace
+
+class Tracers(trace.TracerProvider):
+    def get_tracer(self, *args, **options):
+        print("asked for a tracer")
+        return trace.NoOpTracer()
+
+trace.set_tracer_provider(Tracers())
+from tests.gateway import development_settings, running_gateway
+with running_gateway(development_settings(Path(sys.argv[1]), model_repository=Path(sys.argv[1]))) as client:
+    print(client.post("/translate", json={}).status_code)
+"""
+
+
+def test_the_framework_tells_opentelemetry_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPENTELEMETRY, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert ended.stdout.split() == ["400"]

@@ -62,7 +62,7 @@ def traffic(url: str, threads: int = 4) -> Iterator[Traffic]:
 def running(repository: Path, galleries: Path, engine: str) -> Iterator[GatewayServer]:
     """A gateway over a repository of its own, with the embedded engine or a Triton of its own."""
     settings = gateway_settings(repository, galleries)
-    if engine == "torchscript":
+    if engine != "triton":
         with GatewayServer(settings) as gateway:
             yield gateway
         return
@@ -72,7 +72,7 @@ def running(repository: Path, galleries: Path, engine: str) -> Iterator[GatewayS
             yield gateway
 
 
-@pytest.mark.parametrize("engine", ["torchscript", "triton"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "triton"])
 def test_a_new_version_goes_live_and_a_broken_one_does_not_without_a_failed_request(
     tmp_path: Path, engine: str
 ) -> None:

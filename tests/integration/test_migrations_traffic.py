@@ -19,7 +19,7 @@ from service.migration.record import State
 from service.migration.record_keeping import counts_key
 from service.migration.shadow import PROBES_MAX, QUEUE_MAX, Shadow
 from service.migration.traffic import LIVE_S
-from service.routes.dependencies import Parts
+from service.routes.parts import Parts
 from service.translation import Translation
 from tests.engines import ScriptedEngine
 from tests.gateway import development_settings, running_app

@@ -34,7 +34,7 @@ def client(cluster: RedisClusterServers, tmp_path: Path) -> Iterator[httpx.Clien
     write_encoders(tmp_path / "model_repository")
     settings = development_settings(
         tmp_path,
-        engine=EngineKind.TORCHSCRIPT,
+        engine=EngineKind.ONNXRUNTIME,
         gallery_store=StoreKind.REDIS,
         redis_url=cluster.url,
         migration_poll_s=0.05,

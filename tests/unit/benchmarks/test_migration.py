@@ -59,7 +59,7 @@ def test_a_number_of_faces_that_is_out_of_bounds_is_refused(faces: int) -> None:
 
 def test_a_gallery_is_moved_back_and_forth_under_traffic_without_a_wrong_answer(tmp_path: Path) -> None:
     write_translator(tmp_path / "model_repository", SOURCE, TARGET)
-    settings = development_settings(tmp_path, engine=EngineKind.TORCHSCRIPT)
+    settings = development_settings(tmp_path, engine=EngineKind.ONNXRUNTIME)
     with running_gateway(settings) as client, view_progress(as_json=True) as view:
         probes = module._fill(client, 1000, view)
         far_apart(probes.features, module._translated(client, probes.features))

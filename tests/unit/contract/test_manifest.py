@@ -14,9 +14,11 @@ from contract.manifest import (
     MANIFEST_BYTES_MAX,
     MANIFEST_FILE,
     MODEL_FILE,
+    ONNX_FILE,
     Abstention,
     Identification,
     Interval,
+    Onnx,
     Quality,
     TranslatorManifest,
     read_manifest,
@@ -74,6 +76,36 @@ def test_a_version_whose_facts_disagree_is_refused_by_name(
 def test_changed_weights_are_refused(version_dir: Path) -> None:
     (version_dir / MODEL_FILE).write_bytes(b"weightz")
     with pytest.raises(ManifestError, match="sha256"):
+        read_manifest(version_dir)
+
+
+@pytest.fixture
+def with_onnx(version_dir: Path) -> Path:
+    (version_dir / ONNX_FILE).write_bytes(b"weights as ONNX")
+    facts = Onnx(sha256=sha256_of(version_dir / ONNX_FILE), max_abs_difference=0.0)
+    write_manifest(read_manifest(version_dir).model_copy(update={"onnx": facts}), version_dir)
+    return version_dir
+
+
+def test_a_version_with_onnx_is_read(with_onnx: Path) -> None:
+    assert read_manifest(with_onnx).onnx is not None
+
+
+def test_changed_onnx_is_refused(with_onnx: Path) -> None:
+    (with_onnx / ONNX_FILE).write_bytes(b"other weights")
+    with pytest.raises(ManifestError, match=r"model\.onnx does not have the manifest's sha256"):
+        read_manifest(with_onnx)
+
+
+def test_onnx_that_the_manifest_promises_and_is_not_there_is_refused(with_onnx: Path) -> None:
+    (with_onnx / ONNX_FILE).unlink()
+    with pytest.raises(ManifestError, match=r"No such file or directory: model\.onnx"):
+        read_manifest(with_onnx)
+
+
+def test_a_pipe_in_the_place_of_onnx_is_refused_and_not_waited_for(version_dir: Path) -> None:
+    os.mkfifo(version_dir / ONNX_FILE)
+    with pytest.raises(ManifestError, match=r"model\.onnx is no file"):
         read_manifest(version_dir)
 
 

@@ -1,11 +1,14 @@
 """What bounds a request: work in flight and the deadline."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from service.bounds import Deadline, InFlight
+from service.bounds import PRESENT_S, Deadline, InFlight
+from service.callers import CALLER
 from service.errors import DeadlineExceededError, OverloadedError
 
 
@@ -35,6 +38,94 @@ def test_a_failure_gives_back_what_was_held(gauge: Gauge) -> None:
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), rows.hold(1):
             raise ZeroDivisionError
+
+
+class Clock:
+    """A clock that is set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def asking(caller: str) -> Iterator[None]:
+    """What is done in the name of a caller."""
+    token = CALLER.set(caller)
+    yield
+    CALLER.reset(token)
+
+
+def takes(bound: InFlight, caller: str, stack: ExitStack) -> int:
+    """How often a caller gets in, one by one, until it is refused."""
+    taken = 0
+    with asking(caller):
+        while True:
+            try:
+                stack.enter_context(bound.hold(1))
+            except OverloadedError:
+                return taken
+            taken += 1
+
+
+def test_a_caller_that_is_alone_may_take_all(gauge: Gauge) -> None:
+    with ExitStack() as stack:
+        assert takes(InFlight(170, "requests", gauge), "a", stack) == 170
+
+
+def test_callers_get_equal_shares_and_something_is_free_for_the_next(gauge: Gauge) -> None:
+    clock = Clock()
+    bound = InFlight(170, "requests", gauge, clock)
+    with ExitStack() as stack:
+        with asking("b"), bound.hold(1):
+            pass
+        assert takes(bound, "a", stack) == 152  # eight ninths, rounded
+        with ExitStack() as others:
+            assert takes(bound, "b", others) == 16  # a holds too much of what both may have, and gets no more
+        assert takes(bound, "c", stack) == 16
+        assert takes(bound, "a", stack) == 0
+    with ExitStack() as stack:  # from an even start
+        counts = {"a": 0, "b": 0}
+        while True:
+            before = dict(counts)
+            for caller in counts:
+                with asking(caller):
+                    try:
+                        stack.enter_context(bound.hold(1))
+                        counts[caller] += 1
+                    except OverloadedError:
+                        continue
+            if before == counts:
+                break
+        assert counts == {"a": 80, "b": 80}
+
+
+def test_a_caller_that_was_refused_beside_one_that_has_all_gets_in_when_it_comes_again(gauge: Gauge) -> None:
+    bound = InFlight(9, "requests", gauge)
+    with ExitStack() as stack:
+        assert takes(bound, "a", stack) == 9
+        with asking("b"), pytest.raises(OverloadedError), bound.hold(1):
+            pass
+    with ExitStack() as stack:
+        assert takes(bound, "a", stack) == 8
+        assert takes(bound, "b", stack) == 1
+
+
+def test_a_caller_that_has_been_away_is_reckoned_with_no_more(gauge: Gauge) -> None:
+    clock = Clock()
+    bound = InFlight(9, "requests", gauge, clock)
+    with asking("b"), bound.hold(1):
+        pass
+    clock.now = PRESENT_S + 1
+    with ExitStack() as stack:
+        assert takes(bound, "a", stack) == 9
+
+
+def test_a_first_request_may_take_all_that_is_free(gauge: Gauge) -> None:
+    bound = InFlight(100, "features", gauge)
+    with asking("a"), bound.hold(10), asking("b"), bound.hold(90):
+        pass
 
 
 def test_a_deadline_tells_what_is_left() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.manifest import MANIFEST_FILE, MODEL_FILE
+from contract.manifest import MANIFEST_FILE, MODEL_FILE, ONNX_FILE
 from contract.spaces import FeatureSpace
 from service.catalog import Catalog, ManifestReader, reason_of, scan
 from service.errors import CatalogError, EngineFailedError, MalformedBodyError, NoRouteError, UnknownModelError
@@ -77,7 +77,7 @@ def test_more_translators_than_the_bound_are_an_error(tmp_path: Path, monkeypatc
         scan(tmp_path)
 
 
-@pytest.mark.parametrize("file", [MANIFEST_FILE, MODEL_FILE])
+@pytest.mark.parametrize("file", [MANIFEST_FILE, MODEL_FILE, ONNX_FILE])
 def test_a_changed_file_is_seen_without_being_read(tmp_path: Path, file: str) -> None:
     version_dir = write_translator(tmp_path)
     before = scan(tmp_path)

@@ -12,12 +12,15 @@ from google.protobuf import text_format
 from torch import Tensor, nn
 from tritonclient.grpc import model_config_pb2
 
-from contract.manifest import Method, Training, read_manifest, sha256_of
+from contract.manifest import Method, Training, parse_manifest, read_manifest, sha256_of, write_manifest
+from contract.proof import proof_features
 from contract.spaces import FeatureSpace
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
 from training.confidence import fit_confidence
 from training.errors import ExportError
-from training.export import BATCH_ROWS_MAX, PARITY_MAX, Facts, export_translator, newest_with
+from training.exchange_formats import PARITY_MAX, run_onnx
+from training.export import BATCH_ROWS_MAX, Facts, export_translator, newest_with
+from training.methods.registry import empty_translator
 from training.models.r3an import R3AN
 from training.models.translator import Translator
 from training.versions import next_version
@@ -61,6 +64,24 @@ def test_the_exported_module_is_the_trained_one(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.tensor(manifest.parity.proof), answer, rtol=0, atol=PARITY_MAX)
 
 
+@pytest.mark.parametrize(
+    "method", [method for method in Method if not method.startswith("arch")]
+)  # which are r3an's network
+def test_every_method_is_exported_in_both_formats(tmp_path: Path, method: Method) -> None:
+    torch.manual_seed(0)
+    translator = empty_translator(method, SOURCE.dim, TARGET.dim).eval()
+    version_dir = export_translator(translator, replace(FACTS, method=method), tmp_path)
+    manifest = read_manifest(version_dir)
+    assert manifest.onnx is not None
+    assert 0 <= manifest.onnx.max_abs_difference <= PARITY_MAX
+    run = run_onnx((version_dir / "model.onnx").read_bytes())
+    features = np.random.default_rng(0).normal(size=(9, SOURCE.dim)).astype(np.float32)
+    with torch.inference_mode():
+        expected = translator(torch.from_numpy(features)).numpy()
+    np.testing.assert_allclose(run(features), expected, rtol=0, atol=PARITY_MAX)
+    np.testing.assert_allclose(run(proof_features(SOURCE.dim))[0], manifest.parity.proof, rtol=0, atol=PARITY_MAX)
+
+
 def test_versions_count_up_and_the_first_stays(tmp_path: Path) -> None:
     first = write_translator(tmp_path, seed=0)
     before = sha256_of(first / "model.pt")
@@ -81,7 +102,7 @@ def test_a_published_version_is_never_overwritten(tmp_path: Path) -> None:
 def test_an_export_leaves_nothing_but_the_version_and_the_configuration(tmp_path: Path) -> None:
     version_dir = write_translator(tmp_path)
     assert sorted(path.name for path in version_dir.parent.iterdir()) == ["1", "config.pbtxt"]
-    assert sorted(path.name for path in version_dir.iterdir()) == ["manifest.json", "model.pt"]
+    assert sorted(path.name for path in version_dir.iterdir()) == ["manifest.json", "model.onnx", "model.pt"]
 
 
 @pytest.mark.parametrize("module", [Fickle(), Broken()])
@@ -163,9 +184,18 @@ def test_a_confidence_that_was_used_is_still_the_same_fact(tmp_path: Path) -> No
     assert newest_with(facts, tmp_path) == version_dir
 
 
-def test_a_damaged_version_is_not_found_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["model.pt", "model.onnx"])
+def test_a_damaged_version_is_not_found_again(tmp_path: Path, file: str) -> None:
     version_dir = export_translator(RandomLinear(SOURCE.dim, TARGET.dim, 0), FACTS, tmp_path)
-    (version_dir / "model.pt").write_bytes(b"")
+    (version_dir / file).write_bytes(b"")
+    assert newest_with(FACTS, tmp_path) is None
+
+
+def test_a_version_without_onnx_is_not_found_again(tmp_path: Path) -> None:
+    version_dir = export_translator(RandomLinear(SOURCE.dim, TARGET.dim, 0), FACTS, tmp_path)
+    (version_dir / "model.onnx").unlink()
+    write_manifest(parse_manifest(version_dir / "manifest.json").model_copy(update={"onnx": None}), version_dir)
+    assert read_manifest(version_dir).onnx is None
     assert newest_with(FACTS, tmp_path) is None
 
 

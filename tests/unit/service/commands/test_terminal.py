@@ -31,7 +31,7 @@ def test_what_is_stopped_has_a_code_of_its_own(capsys: pytest.CaptureFixture[str
     assert ended(capsys, KeyboardInterrupt())[0] == EXIT_STOPPED
 
 
-@pytest.mark.parametrize(("module", "extra"), [("httpx", "bulk"), ("pyarrow", "bulk"), ("torch", "torchscript")])
+@pytest.mark.parametrize(("module", "extra"), [("httpx", "bulk"), ("pyarrow", "bulk")])
 def test_a_missing_extra_is_named(capsys: pytest.CaptureFixture[str], module: str, extra: str) -> None:
     line = ended(capsys, ModuleNotFoundError(f"No module named '{module}'", name=module))[1]
     assert line == f"r3an-gateway: {module} is missing: pip install 'r3an[{extra}]'"

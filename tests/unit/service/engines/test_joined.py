@@ -1,6 +1,9 @@
 """Requests that wait for an engine share its calls."""
 
 import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -8,8 +11,9 @@ import pytest
 from contract.manifest import TranslatorManifest
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
+from service.callers import CALLER
 from service.engines.joined import JoinedEngine
-from service.errors import EngineFailedError, EngineTimeoutError, EngineUnavailableError
+from service.errors import EngineFailedError, EngineOverloadedError, EngineTimeoutError, EngineUnavailableError
 from tests.manifests import make_manifest
 
 pytestmark = pytest.mark.anyio
@@ -73,8 +77,8 @@ async def gate() -> Gate:
     return Gate()
 
 
-def joined(gate: Gate, calls_at_once: int = 1) -> JoinedEngine:
-    return JoinedEngine(gate, rows_max=ROWS_MAX, calls_at_once=calls_at_once)
+def joined(gate: Gate, calls_at_once: int = 1, wait_ms_max: int = LONG_MS) -> JoinedEngine:
+    return JoinedEngine(gate, rows_max=ROWS_MAX, calls_at_once=calls_at_once, wait_ms_max=wait_ms_max)
 
 
 def rows(*values: float) -> Features:
@@ -83,6 +87,14 @@ def rows(*values: float) -> Features:
 
 def asked(engine: JoinedEngine, *values: float, timeout_ms: int = LONG_MS) -> "asyncio.Task[Features]":
     return asyncio.create_task(engine.translate(MANIFEST, rows(*values), timeout_ms))
+
+
+@contextmanager
+def asking(caller: str) -> Iterator[None]:
+    """What is asked in the name of a caller."""
+    token = CALLER.set(caller)
+    yield
+    CALLER.reset(token)
 
 
 async def settle() -> None:
@@ -145,6 +157,62 @@ async def test_no_call_takes_more_than_its_share_of_all_there_is_to_do(gate: Gat
     gate.open.set()
     await asyncio.gather(*tasks)
     assert gate.calls == [[0], [1], [2, 3, 4], [5]]
+
+
+async def test_a_wide_request_is_cut_and_answered_in_order(gate: Gate) -> None:
+    engine = joined(gate, calls_at_once=2)
+    gate.open.set()
+    answer = await asked(engine, *range(11))
+    assert sorted(map(len, gate.calls)) == [3, 4, 4]
+    assert answer[:, 0].tolist() == [2 * value for value in range(11)]
+
+
+async def test_callers_take_turns_however_much_each_asks(gate: Gate) -> None:
+    engine = joined(gate)
+    tasks = [await busy(engine, gate)]
+    with asking("one"):
+        tasks.append(asked(engine, *range(10, 22)))
+        await settle()
+    with asking("other"):
+        tasks += [asked(engine, 1), asked(engine, 2), asked(engine, 3)]
+        await settle()
+    gate.open.set()
+    await asyncio.gather(*tasks)
+    assert gate.calls == [[0], [10, 11, 1, 2], [12, 13, 3, 14], [15, 16, 17, 18], [19, 20, 21]]
+
+
+async def test_a_caller_whose_request_has_waited_too_long_gets_no_further_one_in_but_others_do(gate: Gate) -> None:
+    engine = joined(gate, wait_ms_max=1)
+    with asking("one"):
+        tasks = [await busy(engine, gate), asked(engine, 1)]
+        await settle()
+        await asyncio.to_thread(time.sleep, 0.002)  # longer than anybody may wait
+        with pytest.raises(EngineOverloadedError) as refused:
+            await engine.translate(MANIFEST, rows(2), LONG_MS)
+    assert refused.value.retry_after_s == 1
+    with asking("other"):
+        tasks.append(asked(engine, 3))
+        await settle()
+    tasks.append(asked(engine, 4))  # of the gateway itself
+    await settle()
+    gate.open.set()
+    await asyncio.gather(*tasks)
+    assert gate.calls == [[0], [1, 3, 4]]
+    with asking("one"):
+        assert (await asked(engine, 5)).tolist() == [[10, 10]]
+
+
+async def test_a_request_that_was_given_up_is_not_asked_for_again_when_its_call_fails(gate: Gate) -> None:
+    engine = joined(gate)
+    tasks = [await busy(engine, gate), asked(engine, BAD), asked(engine, 1), asked(engine, 2)]
+    await settle()
+    tasks[0].cancel()
+    await gate.until_called(2)
+    tasks[2].cancel()
+    await settle()
+    gate.open.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert gate.calls == [[0], [BAD, 1, 2], [BAD], [2]]
 
 
 async def test_a_row_that_fails_the_call_fails_its_own_request_alone(gate: Gate) -> None:

@@ -1,6 +1,5 @@
 """Real TorchScript in this process."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -12,24 +11,13 @@ from torch import Tensor, nn
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, Parity, TranslatorManifest, read_manifest
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
-from service.engines.torchscript import TorchScriptEngine
-from service.errors import EngineFailedError, EngineOverloadedError, EngineTimeoutError, EngineUnavailableError
+from service.engines.in_process import InProcessEngine
+from service.engines.torchscript import open_torchscript
+from service.errors import EngineFailedError, EngineUnavailableError
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
 
 pytestmark = pytest.mark.anyio
 TIMEOUT_MS = 60_000
-
-
-class Unfinished(nn.Module):
-    """Works, but answers a batch of at least 100 rows only after a very long sum."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """[N, 24] to unit-length [N, 16]."""
-        total = torch.zeros_like(features)
-        if features.shape[0] >= 100:
-            for _ in range(20_000):
-                total = total + features
-        return nn.functional.normalize(features[:, :16] + 0 * total[:, :16])
 
 
 class Refusing(nn.Module):
@@ -48,8 +36,8 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def engine(repository: Path) -> AsyncIterator[TorchScriptEngine]:
-    engine = await TorchScriptEngine.open(repository, threads=1, queue_max=1)
+async def engine(repository: Path) -> AsyncIterator[InProcessEngine]:
+    engine = await open_torchscript(repository, threads=1, queue_max=1)
     yield engine
     await engine.close()
 
@@ -67,7 +55,7 @@ def features(rows: int) -> Features:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 512])
-async def test_it_answers_what_eager_torch_answers(engine: TorchScriptEngine, repository: Path, rows: int) -> None:
+async def test_it_answers_what_eager_torch_answers(engine: InProcessEngine, repository: Path, rows: int) -> None:
     manifest = read_manifest(write_translator(repository, seed=3))
     await engine.load(manifest)
     translated = await engine.translate(manifest, features(rows), TIMEOUT_MS)
@@ -78,7 +66,7 @@ async def test_it_answers_what_eager_torch_answers(engine: TorchScriptEngine, re
 
 
 async def test_features_that_cannot_be_written_to_are_taken_as_they_are(
-    engine: TorchScriptEngine, repository: Path
+    engine: InProcessEngine, repository: Path
 ) -> None:
     manifest = read_manifest(write_translator(repository))
     await engine.load(manifest)
@@ -86,9 +74,7 @@ async def test_features_that_cannot_be_written_to_are_taken_as_they_are(
     assert (await engine.translate(manifest, frozen, TIMEOUT_MS)).shape == (2, TARGET.dim)
 
 
-async def test_two_versions_serve_side_by_side_until_one_is_unloaded(
-    engine: TorchScriptEngine, repository: Path
-) -> None:
+async def test_two_versions_serve_side_by_side_until_one_is_unloaded(engine: InProcessEngine, repository: Path) -> None:
     old, new = (read_manifest(write_translator(repository, seed=seed)) for seed in (0, 1))
     await engine.load(old)
     await engine.load(new)
@@ -100,38 +86,8 @@ async def test_two_versions_serve_side_by_side_until_one_is_unloaded(
     await engine.translate(new, features(1), TIMEOUT_MS)
 
 
-async def test_an_unload_does_not_disturb_a_request_under_way(engine: TorchScriptEngine, repository: Path) -> None:
-    manifest = publish(repository, Unfinished())
-    await engine.load(manifest)
-    under_way = asyncio.create_task(engine.translate(manifest, features(100), TIMEOUT_MS))
-    await asyncio.sleep(0)
-    await engine.unload(manifest.id, manifest.version)
-    assert (await under_way).shape == (100, TARGET.dim)
-
-
-async def test_a_full_queue_refuses_at_once_and_takes_more_when_it_has_emptied(
-    engine: TorchScriptEngine, repository: Path
-) -> None:
-    manifest = publish(repository, Unfinished())
-    await engine.load(manifest)
-    accepted = [asyncio.create_task(engine.translate(manifest, features(100), TIMEOUT_MS)) for _ in range(2)]
-    await asyncio.sleep(0)
-    with pytest.raises(EngineOverloadedError) as refused:
-        await engine.translate(manifest, features(1), TIMEOUT_MS)
-    assert refused.value.retry_after_s == 1
-    await asyncio.gather(*accepted)
-    await engine.translate(manifest, features(1), TIMEOUT_MS)
-
-
-async def test_a_deadline_is_kept_while_the_inference_runs_on(engine: TorchScriptEngine, repository: Path) -> None:
-    manifest = publish(repository, Unfinished())
-    await engine.load(manifest)
-    with pytest.raises(EngineTimeoutError):
-        await engine.translate(manifest, features(100), 1)
-
-
 async def test_a_failing_model_says_nothing_of_what_it_was_given(
-    engine: TorchScriptEngine, repository: Path, caplog: pytest.LogCaptureFixture
+    engine: InProcessEngine, repository: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = publish(repository, Refusing())
     await engine.load(manifest)
@@ -151,7 +107,7 @@ def _missing(version_dir: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [_junk, _missing])
 async def test_a_file_that_is_no_torchscript_is_refused(
-    engine: TorchScriptEngine, repository: Path, spoil: Callable[[Path], None]
+    engine: InProcessEngine, repository: Path, spoil: Callable[[Path], None]
 ) -> None:
     version_dir = write_translator(repository)
     manifest = read_manifest(version_dir)
@@ -166,7 +122,7 @@ async def test_a_file_that_is_no_torchscript_is_refused(
     ("source_dim", "target_dim", "reason"), [(24, 15, r"shape \[1, 15\]"), (23, 16, "failed on this request")]
 )
 async def test_a_module_of_other_dimensions_than_its_manifest_is_refused(
-    engine: TorchScriptEngine, repository: Path, source_dim: int, target_dim: int, reason: str
+    engine: InProcessEngine, repository: Path, source_dim: int, target_dim: int, reason: str
 ) -> None:
     manifest = publish(repository, RandomLinearScript(source_dim, target_dim))
     with pytest.raises(EngineFailedError, match=reason):
@@ -194,23 +150,12 @@ class NotFinite(nn.Module):
         return features[:, :16] * float("nan")
 
 
-async def test_a_module_that_answers_nan_is_refused(engine: TorchScriptEngine, repository: Path) -> None:
+async def test_a_module_that_answers_nan_is_refused(engine: InProcessEngine, repository: Path) -> None:
     with pytest.raises(EngineFailedError, match="NaN"):
         await engine.load(publish(repository, NotFinite()))
 
 
-async def test_a_closed_engine_is_not_ready_and_takes_nothing(engine: TorchScriptEngine, repository: Path) -> None:
-    manifest = read_manifest(write_translator(repository))
-    await engine.load(manifest)
-    assert await engine.ready()
-    await engine.close()
-    await engine.close()
-    assert not await engine.ready()
-    with pytest.raises(EngineUnavailableError):
-        await engine.translate(manifest, features(1), TIMEOUT_MS)
-
-
-async def test_other_dimensions_than_the_usual_work(engine: TorchScriptEngine, repository: Path) -> None:
+async def test_other_dimensions_than_the_usual_work(engine: InProcessEngine, repository: Path) -> None:
     source, target = FeatureSpace(id="one", dim=1), FeatureSpace(id="three", dim=3)
     manifest = read_manifest(write_translator(repository, source, target))
     await engine.load(manifest)
