@@ -17,7 +17,7 @@ from benchmarks.peers.model import load
 from contract.manifest import MODEL_FILE, ONNX_INPUT, ONNX_OUTPUT
 from contract.vectors import Features
 
-ONNX_ROWS = 32  # of one pass: what more rows of R³AN need does not fit into a core's cache
+ONNX_ROWS = 16  # of one pass: what more rows of R³AN need does not fit into a core's cache
 
 Run = Callable[[Features], object]
 
