@@ -50,10 +50,10 @@ def direct_triton(stack: Stack, *, shared: bool = False) -> Contestant:
     return Contestant(name, partial(_by_tritonclient, stack.triton.grpc_address, stack.version.parent.name, shared))
 
 
-def in_process(stack: Stack, threads: int) -> Contestant:
-    """The same model.pt with nothing around it; one call at a time, whatever the pace says."""
-    name = f"in process, {threads} {'thread' if threads == 1 else 'threads'}"
-    return Contestant(name, partial(_in_process, str(stack.version / MODEL_FILE), threads))
+def in_process(stack: Stack, file: str, threads: int) -> Contestant:
+    """The model with nothing around it, one call at a time; `file`: its TorchScript or its ONNX."""
+    name = f"in process, {threads} {'thread' if threads == 1 else 'threads'}, {file}"
+    return Contestant(name, partial(_in_process, str(stack.version / file), threads))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from benchmarks.knee import point_of
 from benchmarks.load.plan import JSON, OCTET_STREAM
 from benchmarks.peers.model import THREADS
 from benchmarks.results import claim, spread_of
+from contract.manifest import ONNX_FILE
 from training.progress import View
 
 ROUNDS: Final = 3
@@ -69,7 +70,11 @@ def _wide(stack: Stack, ours: Contestant) -> Rounds:
 def _all_cells(stack: Stack, json: Contestant, binary: Contestant, view: View) -> tuple[Table, list[Growth]]:
     """Every contestant over rows and requests at once, the gateway in finer steps."""
     json_cells, binary_cells = cells(JSON_ROWS_AT_ONCE_MAX), cells(BINARY_ROWS_AT_ONCE_MAX)
-    direct, shared, alone = direct_triton(stack), direct_triton(stack, shared=True), in_process(stack, THREADS)
+    direct, shared, alone = (
+        direct_triton(stack),
+        direct_triton(stack, shared=True),
+        in_process(stack, ONNX_FILE, THREADS),
+    )
     peers = (naive(stack), litserve(stack, JSON, 1), litserve(stack, OCTET_STREAM, 1))
     with together([], *peers) as (naive_json, litserve_json, litserve_binary):
         fields = [

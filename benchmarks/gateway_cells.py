@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.contestants import Contestant
-from benchmarks.load.answers import OK, Summary
+from benchmarks.load.answers import OK, REFUSED, Summary
 from benchmarks.load.plan import Closed
 from benchmarks.load.run import LoadError
 from benchmarks.results import Figure
@@ -68,11 +68,13 @@ def in_rounds(contestants: Sequence[tuple[Contestant, Cell]], seconds: float, wa
 
 
 def table_figures(prefix: str, table: Table) -> dict[str, float | Figure]:
-    """Features a second of every cell, and p99 where there are answers enough."""
+    """Features a second of every cell, what was refused, and p99 where there are answers enough."""
     figures: dict[str, float | Figure] = {}
     for (name, cell), summary in table.items():
         key = f"{prefix}, {name}, {cell}"
         figures[f"{key}: features/s"] = summary.features_per_s
+        if refused := sum(summary.statuses.get(str(status), 0) for status in REFUSED):
+            figures[f"{key}: share refused"] = refused / sum(summary.statuses.values())
         if summary.statuses.get(str(OK), 0) >= TAIL_ANSWERS_MIN:
             figures[f"{key}: p99 ms"] = summary.answered_ms.p99
     return figures

@@ -23,7 +23,8 @@ from deploy.process import LOOPBACK
 from training.progress import View
 
 NAME: Final = "gateway-overload"
-CAPACITY: Final = Closed(at_once=64, seconds=6.0, warm_up_s=2.0)
+CAPACITY_ROWS: Final = 64  # under way while the capacity is measured: enough for full calls, and nothing is refused
+CAPACITY_S, CAPACITY_WARM_UP_S = 6.0, 2.0
 OVER, HALF = 3.0, 0.5  # of the capacity
 HALF_S: Final = 10.0  # before and after
 CONNECTIONS: Final = 480  # the gateway holds 512 unless told otherwise
@@ -77,7 +78,8 @@ def overload_result(command: str, view: View) -> Result:
 
 
 def _capacity(stack: Stack, kind: Kind) -> Summary:
-    return run_load(_plan(stack, kind, CAPACITY)).summaries[0]
+    pace = Closed(CAPACITY_ROWS // kind.rows, CAPACITY_S, CAPACITY_WARM_UP_S)
+    return run_load(_plan(stack, kind, pace)).summaries[0]
 
 
 def _overload(stack: Stack, kind: Kind, capacity_per_s: float) -> Course:

@@ -15,10 +15,11 @@ NAMES: Final = {FAILED: "failed", LATE: "late"}
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server said: its status, and what it spent beside inference in milliseconds, if it told."""
+    """What a server said: its status, what it spent beside inference in milliseconds, and when to come again."""
 
     status: int
     added_ms: float | None = None
+    retry_after_s: float = 0.0
 
 
 @dataclass(slots=True)

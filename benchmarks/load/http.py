@@ -8,6 +8,7 @@ from benchmarks.load.answers import FAILED, Reply
 
 HEAD_END: Final = b"\r\n\r\n"
 LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+RETRY_AFTER: Final = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
 TOTAL: Final = re.compile(rb"\r\nserver-timing:[^\r]*total;dur=([\d.]+)", re.IGNORECASE)
 INFERENCE: Final = re.compile(rb"\r\nserver-timing:[^\r]*inference;dur=([\d.]+)", re.IGNORECASE)
 
@@ -89,7 +90,7 @@ class _Wire(asyncio.Protocol):
 
 
 def read_head(head: bytes) -> tuple[Reply, int]:
-    """Status and timing of an answer's head, and the bytes of its body.
+    """What an answer's head says, and the bytes of its body.
 
     Raises:
         UnreadableAnswerError: it is no HTTP/1.1, or does not say how long the body is.
@@ -99,4 +100,5 @@ def read_head(head: bytes) -> tuple[Reply, int]:
         raise UnreadableAnswerError("an answer of HTTP/1.1 with Content-Length is expected")
     total, inference = TOTAL.search(head), INFERENCE.search(head)
     added_ms = None if total is None or inference is None else float(total[1]) - float(inference[1])
-    return Reply(int(head[9:12]), added_ms), int(length[1])
+    retry = RETRY_AFTER.search(head)
+    return Reply(int(head[9:12]), added_ms, float(retry[1]) if retry else 0.0), int(length[1])

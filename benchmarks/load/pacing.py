@@ -16,6 +16,8 @@ DRAIN_S_MAX = 30.0  # for what is under way when the time is over
 async def send_closed(asks: Sequence[Ask], pace: Closed) -> Answers:
     """Each asker asks again as soon as it is answered, until the time is over; then all wait for their last answer.
 
+    One that is refused comes again when it was told to: asking at once would only cost the server what others need.
+
     Raises:
         TimeoutError: a server does not answer at all.
     """
@@ -26,6 +28,8 @@ async def send_closed(asks: Sequence[Ask], pace: Closed) -> Answers:
         while (sent_s := time.monotonic() - started_at) < end_s:
             reply = await ask()
             answers.add(sent_s, sent_s, time.monotonic() - started_at, reply)
+            if reply.retry_after_s:
+                await asyncio.sleep(min(reply.retry_after_s, max(0.0, end_s - (time.monotonic() - started_at))))
 
     async with asyncio.timeout(end_s + DRAIN_S_MAX), asyncio.TaskGroup() as group:
         for ask in asks:

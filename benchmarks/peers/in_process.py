@@ -3,8 +3,10 @@
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+import onnxruntime
 import torch
 
 from benchmarks.gateway_requests import DIM, features_of
@@ -12,11 +14,17 @@ from benchmarks.load.answers import OK, Answers, Reply
 from benchmarks.load.plan import Closed
 from benchmarks.load.report import report_of, report_to_json
 from benchmarks.peers.model import load
+from contract.manifest import MODEL_FILE, ONNX_INPUT, ONNX_OUTPUT
+from contract.vectors import Features
+
+ONNX_ROWS = 16  # of one pass: what more rows of R³AN need does not fit into a core's cache
+
+Run = Callable[[Features], object]
 
 
 @dataclass(frozen=True, slots=True)
 class InProcessPlan:
-    """Which model.pt, how many features a call, in how many threads."""
+    """Which model.pt or model.onnx, how many features a call, in how many threads."""
 
     file: str
     rows: int
@@ -28,17 +36,43 @@ class InProcessPlan:
         return json.dumps(asdict(self))
 
 
+def _runner(file: str, threads: int) -> Run:
+    return _torchscript(file, threads) if file.endswith(MODEL_FILE) else _onnx(file, threads)
+
+
+def _torchscript(file: str, threads: int) -> Run:
+    model = load(file, threads)
+
+    def run(features: Features) -> object:
+        with torch.inference_mode():
+            return model(torch.from_numpy(features))
+
+    return run
+
+
+def _onnx(file: str, threads: int) -> Run:
+    """In pieces, as it is fastest."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+    def run(features: Features) -> object:
+        starts = range(0, len(features), ONNX_ROWS)
+        return [session.run([ONNX_OUTPUT], {ONNX_INPUT: features[start : start + ONNX_ROWS]}) for start in starts]
+
+    return run
+
+
 def main() -> None:
     """Run the plan."""
     given = json.loads(sys.stdin.read())
     plan = InProcessPlan(**given | {"pace": Closed(**given["pace"])})
-    model, features = load(plan.file, plan.threads), torch.from_numpy(features_of(plan.rows, DIM))
+    run, features = _runner(plan.file, plan.threads), features_of(plan.rows, DIM)
     answers, started_at = Answers(), time.perf_counter()
     end_s = plan.pace.warm_up_s + plan.pace.seconds
-    with torch.inference_mode():
-        while (sent_s := time.perf_counter() - started_at) < end_s:
-            model(features)
-            answers.add(sent_s, sent_s, time.perf_counter() - started_at, Reply(OK))
+    while (sent_s := time.perf_counter() - started_at) < end_s:
+        run(features)
+        answers.add(sent_s, sent_s, time.perf_counter() - started_at, Reply(OK))
     sys.stdout.write(report_to_json(report_of(answers, plan.pace, plan.rows)))
 
 

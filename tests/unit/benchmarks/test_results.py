@@ -1,5 +1,7 @@
 """The page quotes what the committed files say, and the files say what was found."""
 
+import re
+
 from benchmarks.results import PAGE, RESULTS, Figure, Result, claim, render
 
 
@@ -24,3 +26,10 @@ def test_every_interval_holds_its_value() -> None:
 def test_a_claim_that_fails_is_kept_as_failed() -> None:
     assert not claim("faster than light", 0.9, ">=", 1.0).holds
     assert claim("slower than light", 0.9, "<=", 1.0).holds
+
+
+def test_no_flame_graph_names_a_place_of_the_machine_that_drew_it() -> None:
+    for file in RESULTS.glob("*.svg"):
+        titles = re.findall("<title>([^<]*)</title>", file.read_text(encoding="utf-8"))
+        assert titles
+        assert not [title for title in titles if "(/" in title or " /" in title], file.name

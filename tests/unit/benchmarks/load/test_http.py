@@ -13,6 +13,10 @@ def test_a_head_says_status_length_and_what_the_gateway_added() -> None:
     assert read_head(head) == (Reply(200, 0.75), 12)
 
 
+def test_a_refusal_says_when_to_come_again() -> None:
+    assert read_head(b"HTTP/1.1 429 Wait\r\nRetry-After: 2\r\ncontent-length: 0") == (Reply(429, None, 2.0), 0)
+
+
 def test_a_head_without_timing_of_inference_says_nothing_of_what_was_added() -> None:
     assert read_head(b"HTTP/1.1 503 Busy\r\nserver-timing: total;dur=1.0\r\ncontent-length: 0") == (Reply(503), 0)
 

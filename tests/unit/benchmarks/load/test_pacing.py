@@ -65,6 +65,14 @@ def test_a_failure_of_the_generator_itself_ends_an_open_loop() -> None:
         asyncio.run(send_open([broken], Open((Phase(rate_per_s=1000, seconds=0.05),), connections=1)))
 
 
+def test_who_is_refused_in_a_closed_loop_comes_again_when_told_to() -> None:
+    async def refusing() -> Reply:
+        return Reply(503, retry_after_s=60.0)
+
+    answers = asyncio.run(send_closed([refusing] * 2, Closed(at_once=2, seconds=0.05, warm_up_s=0.0)))
+    assert answers.status == [503, 503]
+
+
 def test_a_closed_loop_keeps_as_many_requests_under_way_as_it_may() -> None:
     under_way, most = 0, 0
 
