@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from service.access import Access, KeysFileError
 from service.bounds import InFlight
+from service.door import Door
 from service.engines.base import Engine
 from service.engines.echo import EchoEngine
 from service.engines.joined import JoinedEngine
@@ -117,6 +118,7 @@ async def _open_parts(settings: Settings, metrics: Metrics, access: Access) -> A
             metrics=metrics,
             access=access,
             requests=InFlight(settings.requests_in_flight_max, "requests", metrics.http_requests_in_flight),
+            door=Door(),
             catalog=catalog,
             translation=translation,
             galleries=galleries,

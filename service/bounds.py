@@ -55,6 +55,10 @@ class InFlight:
         finally:
             self._take(caller, -amount)
 
+    def held_by(self, caller: str | None) -> int:
+        """What a caller holds."""
+        return self._held_by[caller]
+
     def _take(self, caller: str | None, amount: int) -> None:
         self._held += amount
         self._held_by[caller] += amount

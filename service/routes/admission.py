@@ -8,7 +8,8 @@ from fastapi import Request
 
 from service.access import Scope
 from service.callers import CALLER
-from service.errors import DeadlineExceededError
+from service.errors import DeadlineExceededError, EngineOverloadedError
+from service.routes.bodies import declared_bytes
 from service.routes.parts import deadline_of, parts_of
 
 # The engine and the store keep the deadline themselves and say which of them was late; this is for all else.
@@ -26,14 +27,19 @@ async def admission(request: Request, scope: Scope, *, quietly: bool = False) ->
         UnauthenticatedError, ForbiddenError, QuotaExceededError, OverloadedError, DeadlineExceededError.
     """
     parts = parts_of(request)
-    CALLER.set(parts.access.authorize(key_of(request), scope))
+    caller = parts.access.authorize(key_of(request), scope)
+    CALLER.set(caller)
     remaining_s = deadline_of(request).remaining_ms() / 1000
+    parts.door.pass_through(caller, parts.requests.held_by(caller), declared_bytes(request))
     with parts.requests.hold(1), nullcontext() if quietly else parts.traffic.request():
         try:
             async with asyncio.timeout(remaining_s + GRACE_S):
                 yield
         except TimeoutError:
             raise DeadlineExceededError("the request was not answered before the deadline") from None
+        except EngineOverloadedError:
+            parts.door.shut(caller, parts.requests.held_by(caller) - 1, declared_bytes(request))
+            raise
 
 
 def key_of(request: Request) -> str | None:

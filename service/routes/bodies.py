@@ -70,6 +70,12 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
 
 
+def declared_bytes(request: Request) -> int:
+    """How long a request says that its body is; 0 where it does not say."""
+    declared = request.headers.get("content-length", "0")
+    return int(declared) if declared.isdecimal() else 0
+
+
 async def read_body(request: Request, bytes_max: int, deadline: Deadline) -> bytes:
     """The whole body, refused as soon as it is too long, whether or not it says how long it is.
 
@@ -77,8 +83,7 @@ async def read_body(request: Request, bytes_max: int, deadline: Deadline) -> byt
         BodyTooLargeError, DeadlineExceededError.
     """
     too_large = BodyTooLargeError(f"a body may have {bytes_max} bytes")
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > bytes_max:
+    if declared_bytes(request) > bytes_max:
         raise too_large
     body = bytearray()
     try:

@@ -6,6 +6,7 @@ from fastapi import Request
 
 from service.access import Access
 from service.bounds import Deadline, InFlight
+from service.door import Door
 from service.enrolment import Enrolment
 from service.galleries.base import GalleryStore
 from service.identification import Identification
@@ -27,6 +28,7 @@ class Parts:
     metrics: Metrics
     access: Access
     requests: InFlight
+    door: Door
     catalog: LiveCatalog
     translation: Translation
     galleries: GalleryStore
