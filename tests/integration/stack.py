@@ -54,3 +54,11 @@ def eager(features: Features, module: nn.Module | None = None) -> Features:
     with torch.inference_mode():
         translated: Features = module(torch.from_numpy(features)).numpy()
     return translated
+
+
+def shorten_queue(config: Path) -> None:
+    """Have Triton refuse what does not fit into a queue of one, as an operator may."""
+    text = config.read_text(encoding="utf-8")
+    batching = "dynamic_batching { default_queue_policy { max_queue_size: 1 } }"
+    config.write_text(text.replace("dynamic_batching { }", batching), encoding="utf-8")
+    assert batching in config.read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from service.errors import (
     EngineTimeoutError,
     EngineUnavailableError,
 )
-from tests.integration.stack import eager, random_features
+from tests.integration.stack import eager, random_features, shorten_queue
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
 
 pytestmark = pytest.mark.anyio
@@ -121,7 +121,7 @@ async def test_what_triton_refuses_is_a_failure_without_its_words(engine: Triton
 async def test_a_full_queue_and_a_passed_deadline_are_told_apart(engine: TritonEngine, repository: Path) -> None:
     manifest, version_dir = publish(repository, "crowded")
     config = version_dir.parent / CONFIG_FILE
-    config.write_text(config.read_text().replace("max_queue_size: 4096", "max_queue_size: 1"))
+    shorten_queue(config)
     await engine.load(manifest)
     crowd = (engine.translate(manifest, random_features(512), TIMEOUT_MS) for _ in range(64))
     *answers, ready = await asyncio.gather(*crowd, engine.ready(), return_exceptions=True)
@@ -138,7 +138,7 @@ async def test_a_full_queue_and_a_passed_deadline_are_told_apart(engine: TritonE
 async def test_a_full_queue_is_no_proof(engine: TritonEngine, server: TritonServer, repository: Path) -> None:
     manifest, version_dir = publish(repository, "too-busy-to-tell")
     config = version_dir.parent / CONFIG_FILE
-    config.write_text(config.read_text().replace("max_queue_size: 4096", "max_queue_size: 1"))
+    shorten_queue(config)
     await engine.load(manifest)
     others = Parity(max_abs_difference=0.0, proof=(0.5,) * TARGET.dim)
     newcomer = await TritonEngine.open(server.grpc_address, repository)

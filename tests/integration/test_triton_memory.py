@@ -18,7 +18,7 @@ from service.engines.triton import TritonEngine
 from service.engines.triton_config import CONFIG_FILE
 from service.engines.triton_memory import FOLDER, SLOT_BYTES, SLOTS, Slot, TritonMemory
 from service.errors import EngineFailedError, EngineOverloadedError, EngineTimeoutError, EngineUnavailableError
-from tests.integration.stack import eager, random_features
+from tests.integration.stack import eager, random_features, shorten_queue
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
 
 pytestmark = pytest.mark.anyio
@@ -207,7 +207,7 @@ async def test_a_call_that_triton_refuses_gives_its_slot_back(
 ) -> None:
     version_dir = write_translator(repository, SOURCE.model_copy(update={"id": "crowded"}))
     config = version_dir.parent / CONFIG_FILE
-    config.write_text(config.read_text().replace("max_queue_size: 4096", "max_queue_size: 1"))
+    shorten_queue(config)
     manifest = read_manifest(version_dir)
     await engine.load(manifest)
     refused = 0
