@@ -31,6 +31,7 @@ from deploy.process import (
 from deploy.triton.staging import stage_backends, triton_environment, wheel_root
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps POSIX shared memory; nothing is created here
+STUB_MEMORY_BYTES = 8 * 1024**2  # of one instance: four calls of 512 features of 512 dimensions, both ways
 ALL_MODELS = ("*",)
 EXIT_SERVER_ENDED = 1
 EXIT_BAD_INPUT = 2
@@ -148,6 +149,8 @@ class TritonServer:
             f"--backend-directory={self._scratch / 'backends'}",
             f"--cache-directory={root / 'caches'}",
             f"--backend-config=python,shm-region-prefix-name={self._memory_prefix}",
+            # A stub has been seen to die, once, under load where its region ended: one that need not grow is safer.
+            f"--backend-config=python,shm-default-byte-size={STUB_MEMORY_BYTES}",
             # Polling reloads a model whenever any file beside it changes, and refuses explicit loads.
             "--model-control-mode=explicit",
             *(f"--load-model={model}" for model in self._models),
