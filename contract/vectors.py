@@ -42,12 +42,15 @@ def check_features(features: Features, dim: int) -> None:
 
 def l2_normalize(features: Features) -> Features:
     """Scale each row of [N, d] to unit length. Rows must have passed `check_features`."""
-    normalised: Features = features / norms_of(features)[:, None]
+    normalised: Features = features / np.linalg.norm(features, axis=1, keepdims=True)
     return normalised
 
 
 def norms_of(features: Features) -> NDArray[np.float32]:
-    """Lengths [N] of features [N, d]; np.linalg.norm makes an array of their squares first."""
+    """Lengths [N] of features [N, d], for checks: np.linalg.norm makes an array of the squares first.
+
+    Rounded otherwise than it does, which all weights and manifests rest on through `l2_normalize`.
+    """
     lengths: NDArray[np.float32] = np.sqrt(np.einsum("nd,nd->n", features, features))
     return lengths
 

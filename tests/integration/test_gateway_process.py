@@ -13,10 +13,11 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 
 from contract.spaces import FeatureSpace
 from deploy.gateway import GatewayServer
-from deploy.process import Process, wait_until
+from deploy.process import Process, ProcessError, wait_until
 from deploy.triton.start import TritonServer
 from service.access import KeysFile, Scope, create_key, write_keys
 from service.galleries.embedded.directory import DATABASE_FILE
@@ -186,6 +187,6 @@ def test_a_port_that_is_taken_stops_the_start(translators: Path, tmp_path: Path)
         settings = gateway_settings(translators, tmp_path / "two") | {"R3AN_PORT": str(gateway.port)}
         log = tmp_path / "second.log"
         second = Process("second", [sys.executable, "-m", "service.cli", "serve"], log, os.environ | settings)
-        second.start(lambda: "address already in use" in log.read_text(), DEADLINE_S)
-        wait_until(lambda: not second.running, DEADLINE_S, "the second gateway to end")
-        assert second.stop() == EXIT_NOT_STARTED
+        with pytest.raises(ProcessError, match=f"ended with {EXIT_NOT_STARTED}"):
+            second.start(lambda: False, DEADLINE_S)
+        assert "address already in use" in log.read_text()

@@ -20,6 +20,7 @@ from tests.repository import SOURCE, write_translator
 DEADLINE_S = 120
 WORKERS = 2
 REQUESTS = 40
+STARTED = 'r3an_catalog_reloads_total{outcome="accepted"}'  # each worker's first
 BODY = {"source_model": SOURCE.id, "features": random_features(1).tolist()}
 
 
@@ -34,7 +35,7 @@ def settings(redis_server: RedisServer, tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def gateway(settings: dict[str, str], tmp_path: Path) -> Iterator[GatewayServer]:
     with GatewayServer(settings, log=tmp_path / "gateway.log") as gateway:
-        wait_until(lambda: len(workers(gateway)) == WORKERS, DEADLINE_S, "the workers")
+        wait_until(lambda: metric(gateway, STARTED) == WORKERS, DEADLINE_S, "all workers to have started")
         yield gateway
 
 
