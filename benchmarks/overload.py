@@ -48,7 +48,7 @@ class Kind:
 
 KINDS: Final = (
     Kind("8 rows, octet-stream", 8, OCTET_STREAM, 60.0),
-    Kind("1 row, JSON", 1, JSON, 20.0),
+    Kind("1 row, JSON", 1, JSON, 60.0),
 )
 
 

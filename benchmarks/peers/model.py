@@ -1,4 +1,4 @@
-"""The model as every peer loads it: frozen and optimised, as the gateway's engines have it."""
+"""The model as every peer loads it: TorchScript, frozen and optimised, as our engine of that name has it."""
 
 import torch
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.process import LOOPBACK, Process, free_ports, http_status
+from deploy.triton.staging import TUNING
 
 NAIVE, LITSERVE = "benchmarks.peers.naive_server", "benchmarks.peers.litserve_server"
 
@@ -40,7 +41,7 @@ def serving(module: str, model: Path, *arguments: str) -> Iterator[PeerServer]:
     (port,) = free_ports(1)
     command = [sys.executable, "-m", module, str(model), str(port), *arguments]
     with tempfile.TemporaryDirectory() as scratch:
-        process = Process(module, command, Path(scratch) / "peer.log")
+        process = Process(module, command, Path(scratch) / "peer.log", os.environ | TUNING)
         process.start(lambda: http_status(f"http://{LOOPBACK}:{port}/health") == 200)
         peer = PeerServer(process, port)
         try:

@@ -35,7 +35,9 @@ async def open_onnxruntime(repository: Path, *, threads: int, queue_max: int) ->
 def open_version(runtime: Any, repository: Path, manifest: TranslatorManifest) -> Run:  # noqa: ANN401 - a module
     """How a version of `<repository>/<translator>/` is run, in the caller's thread. Raises EngineFailedError."""
     if manifest.onnx is None:
-        raise EngineFailedError(f"has no {ONNX_FILE}: export it again, or serve it with R3AN_ENGINE=torchscript")
+        raise EngineFailedError(
+            f"has no {ONNX_FILE}: export it again, or have a gateway serve it with R3AN_ENGINE=torchscript"
+        )
     file = repository / manifest.id / str(manifest.version) / ONNX_FILE
     try:
         session = runtime.InferenceSession(str(file), _options(runtime), providers=["CPUExecutionProvider"])

@@ -1,6 +1,8 @@
 """The CPU backend under a real Triton, without the gateway."""
 
+import json
 import queue
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import tritonclient.grpc as triton_grpc
 from torch import Tensor, nn
 from tritonclient.utils import InferenceServerException
 
-from contract.manifest import MODEL_FILE, ONNX_FILE
+from contract.manifest import MANIFEST_FILE, MODEL_FILE, ONNX_FILE
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
 from deploy.process import ProcessError
@@ -45,7 +47,7 @@ def faulty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonSe
     repository = tmp_path_factory.mktemp("faulty")
     version_dir = write_translator(repository)
     torch.jit.script(RefusesNegative()).save(str(version_dir / MODEL_FILE))  # type: ignore[no-untyped-call]
-    (version_dir / ONNX_FILE).unlink()  # so that TorchScript is what runs
+    (version_dir / MANIFEST_FILE).unlink()  # which vouches for other files
     broken = repository / "broken" / "1"
     broken.mkdir(parents=True)
     (broken / MODEL_FILE).write_bytes(b"no model")
@@ -118,6 +120,30 @@ def test_onnx_is_what_runs_on_a_cpu_and_torchscript_where_it_is_missing(tmp_path
     (write_translator(tmp_path) / gone).unlink()
     features = random_features(65)
     with TritonServer(tmp_path) as server, triton_grpc.InferenceServerClient(server.grpc_address) as client:
+        np.testing.assert_allclose(infer(client, features), eager(features), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("file", [MODEL_FILE, ONNX_FILE])
+def test_a_file_that_is_not_the_manifests_is_not_loaded(tmp_path: Path, file: str) -> None:
+    version, other = write_translator(tmp_path / "one"), write_translator(tmp_path / "other", seed=1)
+    if file == MODEL_FILE:
+        (version / ONNX_FILE).unlink()
+    shutil.copy(other / file, version / file)
+    refusal = pytest.raises(ProcessError, match=f"{file} does not have the manifest's sha256")
+    with TritonServer(tmp_path / "one", models=()) as server, refusal:
+        server.load(MODEL)
+
+
+def test_onnx_that_no_manifest_names_is_left_alone(tmp_path: Path) -> None:
+    version, other = write_translator(tmp_path / "one"), write_translator(tmp_path / "other", seed=1)
+    shutil.copy(other / ONNX_FILE, version / ONNX_FILE)
+    facts = json.loads((version / MANIFEST_FILE).read_bytes())
+    (version / MANIFEST_FILE).write_text(json.dumps(facts | {"onnx": None}))
+    features = random_features(3)
+    with (
+        TritonServer(tmp_path / "one") as server,
+        triton_grpc.InferenceServerClient(server.grpc_address) as client,
+    ):
         np.testing.assert_allclose(infer(client, features), eager(features), rtol=0, atol=1e-4)
 
 

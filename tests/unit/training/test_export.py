@@ -16,6 +16,7 @@ from contract.manifest import Method, Training, parse_manifest, read_manifest, s
 from contract.proof import proof_features
 from contract.spaces import FeatureSpace
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
+from training import export
 from training.confidence import fit_confidence
 from training.errors import ExportError
 from training.exchange_formats import PARITY_MAX, run_onnx
@@ -244,3 +245,16 @@ def test_the_generated_configuration_is_tritons(tmp_path: Path) -> None:
     assert not config.dynamic_batching.max_queue_delay_microseconds, "who comes alone does not wait for company"
     assert not config.instance_group, "the kind is left to the machine: GPU where there is one"
     assert config.version_policy.WhichOneof("policy_choice") == "latest"
+
+
+@pytest.mark.parametrize("kind", ["TorchScript", "ONNX"])
+def test_a_file_that_answers_otherwise_than_what_was_trained_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    other = RandomLinear(SOURCE.dim, TARGET.dim, seed=9).eval()
+    make = {"TorchScript": "to_torchscript", "ONNX": "to_onnx"}[kind]
+    real = getattr(export, make)
+    monkeypatch.setattr(export, make, lambda _module, source_dim: real(other, source_dim))
+    with pytest.raises(ExportError, match=kind):
+        export_translator(RandomLinear(SOURCE.dim, TARGET.dim, seed=0), FACTS, tmp_path)
+    assert list(tmp_path.rglob("*")) == []

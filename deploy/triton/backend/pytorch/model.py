@@ -1,10 +1,12 @@
 """Triton backend named `pytorch`, in Python: serves `platform: "pytorch_libtorch"` where libtorch's backend is missing.
 
 Reads the same config.pbtxt as Triton's own backend and the same TorchScript file or, on CPUs, the `model.onnx` beside
-it, which costs less to run. Both are one translator, and the gateway proves what was loaded. Runs in Triton's stub.
+it, which costs less to run; each only as the manifest's hash says. Runs in Triton's stub.
 """
 
+import hashlib
 import importlib.util
+import io
 import json
 import os
 from collections.abc import Callable
@@ -17,7 +19,8 @@ import triton_python_backend_utils as pb_utils  # exists inside Triton's stub on
 from numpy.typing import NDArray
 from torch import Tensor
 
-MODEL_FILE, ONNX_FILE = "model.pt", "model.onnx"
+MODEL_FILE, ONNX_FILE, MANIFEST_FILE = "model.pt", "model.onnx", "manifest.json"
+SILENT = 4  # onnxruntime's log may say what it was given
 # Of one pass through a network: what more rows need does not fit into a core's cache.
 TORCH_ROWS, ONNX_ROWS = 64, 16
 
@@ -40,12 +43,15 @@ class TritonPythonModel:
         self._outputs = [tensor["name"] for tensor in config["output"]]
         version = Path(args["model_repository"]) / args["model_version"]
         file, threads = config.get("default_model_filename") or MODEL_FILE, _threads(config)
+        sha256_of = _hashes(version / MANIFEST_FILE)
+        has_onnx = ONNX_FILE in sha256_of and (version / ONNX_FILE).exists() and file == MODEL_FILE
         if args["model_instance_kind"] == "GPU":
-            self._model = _torchscript(version / file, f"cuda:{args['model_instance_device_id']}", threads)
-        elif file == MODEL_FILE and (version / ONNX_FILE).exists() and importlib.util.find_spec("onnxruntime"):
-            self._model = _onnx(version / ONNX_FILE, threads)
+            device = f"cuda:{args['model_instance_device_id']}"
+            self._model = _torchscript(_read(version / file, sha256_of), device, threads)
+        elif has_onnx and importlib.util.find_spec("onnxruntime"):
+            self._model = _onnx(_read(version / ONNX_FILE, sha256_of), threads)
         else:
-            self._model = _in_pieces(_torchscript(version / file, "cpu", threads), TORCH_ROWS)
+            self._model = _in_pieces(_torchscript(_read(version / file, sha256_of), "cpu", threads), TORCH_ROWS)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer all requests with one forward pass; if that fails, each alone, so that one cannot fail another's."""
@@ -82,20 +88,37 @@ def _threads(config: dict[str, Any]) -> int:
     return int(chosen or 1)
 
 
-def _onnx(file: Path, threads: int) -> Run:
+def _hashes(manifest: Path) -> dict[str, str]:
+    """The sha256 of each file that a manifest vouches for; none where there is no manifest."""
+    if not manifest.exists():
+        return {}
+    facts = json.loads(manifest.read_bytes())
+    return {MODEL_FILE: facts["sha256"]} | ({ONNX_FILE: facts["onnx"]["sha256"]} if facts.get("onnx") else {})
+
+
+def _read(file: Path, sha256_of: dict[str, str]) -> bytes:
+    """A file's content, which is what was hashed and what is loaded. Raises ValueError: it is not the manifest's."""
+    content = file.read_bytes()
+    if file.name in sha256_of and hashlib.sha256(content).hexdigest() != sha256_of[file.name]:
+        raise ValueError(f"{file.name} does not have the manifest's sha256")
+    return content
+
+
+def _onnx(model: bytes, threads: int) -> Run:
     import onnxruntime  # noqa: PLC0415 - may be missing
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = SILENT
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [tensor.name for tensor in session.get_inputs()]
     return _in_pieces(lambda inputs: list(session.run(None, dict(zip(names, inputs, strict=True)))), ONNX_ROWS)
 
 
-def _torchscript(file: Path, device: str, threads: int) -> Run:
+def _torchscript(model: bytes, device: str, threads: int) -> Run:
     torch.set_num_threads(threads)
-    module = torch.jit.freeze(torch.jit.load(str(file), map_location=device).eval())  # type: ignore[no-untyped-call]
+    module = torch.jit.freeze(torch.jit.load(io.BytesIO(model), map_location=device).eval())  # type: ignore[no-untyped-call]
     module = torch.jit.optimize_for_inference(module) if device == "cpu" else module
 
     def run(inputs: Tensors) -> Tensors:
