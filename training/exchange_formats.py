@@ -31,7 +31,7 @@ def to_torchscript(module: nn.Module, source_dim: int) -> torch.jit.ScriptModule
 def to_onnx(module: nn.Module, source_dim: int) -> bytes:
     """ONNX of a module in evaluation mode, [N, source_dim] to [N, dt].
 
-    By the exporter that traces: the one that follows `torch.export` takes forty times as long for the same graph.
+    By the exporter that traces: the one that follows `torch.export` takes many times as long for the same graph.
 
     Raises:
         ExportError: the module has an operator that ONNX has not.
