@@ -31,7 +31,6 @@ class InFlight:
         self._what = what
         self._gauge = gauge
         self._clock = clock
-        self._held = 0
         self._held_by: Counter[str | None] = Counter()
         self._present: dict[str | None, float] = {}  # when each caller came last, the latest last; as many as keys
 
@@ -44,7 +43,7 @@ class InFlight:
         """
         caller = CALLER.get()
         self._arrive(caller)
-        free, its_own = self._limit - self._held, self._held_by[caller]
+        free, its_own = self._limit - self._held_by.total(), self._held_by[caller]
         if amount > free:
             raise OverloadedError(f"{self._limit} {self._what} are in flight at most", retry_after_s=RETRY_AFTER_S)
         if its_own and its_own + amount > FREE_SHARES * (free - amount) and len(self._present) > 1:
@@ -60,11 +59,10 @@ class InFlight:
         return self._held_by[caller]
 
     def _take(self, caller: str | None, amount: int) -> None:
-        self._held += amount
         self._held_by[caller] += amount
         if not self._held_by[caller]:
             del self._held_by[caller]
-        self._gauge.set(self._held)
+        self._gauge.set(self._held_by.total())
 
     def _arrive(self, caller: str | None) -> None:
         """Note that a caller is there, and forget those that were not for long."""

@@ -29,7 +29,6 @@ TENSOR = "FEATURE"
 LOAD_TIMEOUT_S = 120
 PROOF_TIMEOUT_MS = 10_000
 READY_TIMEOUT_MS = 2_000
-READY_TIMEOUT_S = 2
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # 512 rows of 8,192 float32 are 16 MiB
 # To share memory, in a row: a Triton elsewhere refuses each.
 SHARE_ATTEMPTS = 16
@@ -180,7 +179,7 @@ class TritonEngine:
             [tensor],
             model_version=str(manifest.version),
             outputs=[output],
-            timeout=timeout_ms * 1000,  # microseconds: leaves Triton's queue when it is too late anyway
+            timeout=timeout_ms * 1000,  # microseconds; for a configuration whose queue has a policy
             client_timeout=timeout_ms / 1000 + patience_s,
         )
 
@@ -240,4 +239,4 @@ class TritonEngine:
         """Let Triton unmap a memory, unless it may still write into it."""
         if memory.is_idle:
             with suppress(self._client_module.InferenceServerException):
-                await self._client.unregister_system_shared_memory(memory.name, client_timeout=READY_TIMEOUT_S)
+                await self._client.unregister_system_shared_memory(memory.name, client_timeout=READY_TIMEOUT_MS / 1000)
