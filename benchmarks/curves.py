@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.results import Figure, Result, machine, today
+from benchmarks.results import Figure, Result, result_of
 
 Summary = dict[str, Any]
 
@@ -15,12 +15,10 @@ def curves_result(name: str, command: str, summary: Summary) -> Result:
     for point in summary["points"]:
         key = f"rank-1, {point['method']} on {point['rows']} {point['kind']} rows"
         figures[key] = Figure.model_validate(point["rank_1"])
-    return Result(
+    return result_of(
         name=name,
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(sum(point["seconds"] for point in summary["points"]), 1),
+        seconds=sum(point["seconds"] for point in summary["points"]),
         figures=figures,
         claims=[],
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.results import Claim, Figure, Result, claim, machine, today
+from benchmarks.results import Claim, Figure, Result, claim, result_of
 from training.bakeoff import PROMOTED, run_bakeoff
 from training.columns import feature_spaces
 from training.config import load_configs
@@ -102,12 +102,10 @@ def directions_result(name: str, command: str, summaries: list[Summary]) -> Resu
             figures[f"{direction}: rank-1, {row}"] = _over_seeds([j["rank_1"] for j in judged])
             figures[f"{direction}: TAR at FAR {FAR}, {row}"] = _over_seeds([j["tar_at_far"][FAR] for j in judged])
     seconds = sum(training["seconds"] for summary in summaries for training in summary["training"].values())
-    return Result(
+    return result_of(
         name=name,
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(seconds, 1),
+        seconds=seconds,
         figures=figures,
         claims=_claims(figures, directions),
     )

@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 
 from benchmarks.resnet import IMAGE, resnet_101
-from benchmarks.results import Claim, Figure, Result, claim, machine, spread_of, today
+from benchmarks.results import Claim, Figure, Result, claim, result_of, spread_of
 from benchmarks.rounds import seconds_side_by_side
 from benchmarks.translate import SOURCE, TARGET, export_untrained
 from contract.manifest import Method, read_manifest
@@ -42,12 +42,10 @@ def engines_result(command: str) -> Result:
         figures, claims = _measure()
     finally:
         torch.set_num_threads(threads)
-    seconds = round(time.monotonic() - started_at, 1)
-    return Result(
+    seconds = time.monotonic() - started_at
+    return result_of(
         name="translate-engines",
         command=command,
-        date=today(),
-        machine=machine(),
         seconds=seconds,
         figures=figures,
         claims=claims,

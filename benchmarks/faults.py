@@ -17,7 +17,7 @@ from benchmarks.faults_stack import Stack
 from benchmarks.faults_writer import Ledger, Writer
 from benchmarks.gallery_client import create_gallery, enrol, open_client
 from benchmarks.migration_client import Step, begin, insist, state_of, take, wait_for_state
-from benchmarks.results import Claim, Figure, Result, claim, machine, today
+from benchmarks.results import Claim, Figure, Result, claim, result_of
 from benchmarks.translate import export_untrained
 from contract.manifest import Method
 from contract.spaces import FeatureSpace
@@ -61,12 +61,10 @@ def faults_result(
     figures: dict[str, float | Figure] = {}
     for one in suffered:
         figures |= _figures(one)
-    return Result(
+    return result_of(
         name="faults",
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(time.monotonic() - started_at, 1),
+        seconds=time.monotonic() - started_at,
         figures=figures,
         claims=_claims(suffered),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.results import Claim, Figure, Result, claim, figure_of, machine, today
+from benchmarks.results import Claim, Figure, Result, claim, figure_of, result_of
 from contract.manifest import Identification
 from training.expectation import Expectation
 from training.fit import load, load_for, split_identities
@@ -84,7 +84,5 @@ def few_pairs_result(name: str, command: str, trials: list[Trial]) -> Result:
             expected.tar_at_far[FAR].low - trial.actual.tar_at_far[FAR].high,
         )
         claims.append(claim(f"{size}: gap between the intervals of expected and actual TAR", apart, "<=", 0.0))
-    seconds = round(sum(trial.seconds for trial in trials), 1)
-    return Result(
-        name=name, command=command, date=today(), machine=machine(), seconds=seconds, figures=figures, claims=claims
-    )
+    seconds = sum(trial.seconds for trial in trials)
+    return result_of(name=name, command=command, seconds=seconds, figures=figures, claims=claims)

@@ -10,7 +10,7 @@ from benchmarks.load.answers import OK, REFUSED
 from benchmarks.load.plan import JSON, OCTET_STREAM, Closed, Plan
 from benchmarks.load.run import run_load
 from benchmarks.process_costs import family_of, resident_bytes
-from benchmarks.results import Claim, Figure, Result, claim, machine, spread_of, today
+from benchmarks.results import Claim, Figure, Result, claim, result_of, spread_of
 from benchmarks.translate import SOURCE, TARGET
 from contract.manifest import Method
 from deploy.gateway import GatewayServer
@@ -64,12 +64,10 @@ def footprint_result(command: str, view: View) -> Result:
         claim("start to ready, s", spread_of(ready_s).value, "<=", READY_S_MAX),
         claim(f"memory after {ALL:,} requests over {SETTLED:,}", loaded_mb / settled_mb, "<=", 1 + GROWTH_MAX),
     ]
-    return Result(
+    return result_of(
         name=NAME,
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(time.monotonic() - started_at, 1),
+        seconds=time.monotonic() - started_at,
         figures=figures,
         claims=claims,
     )

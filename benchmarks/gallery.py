@@ -18,7 +18,7 @@ from benchmarks.gallery_faces import BATCH_FACES, compare_all, probes_of
 from benchmarks.gallery_import import FACES as IMPORT_FACES
 from benchmarks.gallery_import import import_rate
 from benchmarks.gallery_process import BATCH_PROBES, Place, Round, RunningStore, start_store
-from benchmarks.results import Claim, Figure, Result, claim, machine, spread_of, today
+from benchmarks.results import Claim, Figure, Result, claim, result_of, spread_of
 from deploy.process import READY_TIMEOUT_S
 from deploy.redis.start import RedisServer
 from service.settings import StoreKind
@@ -86,12 +86,10 @@ def gallery_result(
         rate = import_rate(store, imported, dim, view.counter(f"{store}: imports"))
         figures[what] = rate
         claims.append(claim(what, rate.value, ">=", IMPORT_PER_S_MIN))
-    seconds = round(time.monotonic() - started_at, 1)
-    result = Result(
+    seconds = time.monotonic() - started_at
+    result = result_of(
         name="gallery",
         command=command,
-        date=today(),
-        machine=machine(),
         seconds=seconds,
         figures=figures,
         claims=claims,

@@ -7,7 +7,7 @@ from benchmarks.gateway_affine import affine_part
 from benchmarks.gateway_claims import known
 from benchmarks.gateway_r3an import r3an_part
 from benchmarks.gateway_stack import served
-from benchmarks.results import Picture, Result, machine, picture_of, today
+from benchmarks.results import Picture, Result, picture_of, result_of
 from contract.manifest import Method
 from training.progress import View
 
@@ -21,12 +21,10 @@ def gateway_result(command: str, view: View) -> Result:
         affine = affine_part(stack, picture_of(NAME, Picture.GROWTH), view)
     with served(Method.R3AN) as stack:
         r3an = r3an_part(stack, view)
-    return Result(
+    return result_of(
         name=NAME,
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(time.monotonic() - started_at, 1),
+        seconds=time.monotonic() - started_at,
         figures=known(affine.figures | r3an.figures),
         claims=[*r3an.claims, *affine.claims],
     )

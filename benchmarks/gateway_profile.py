@@ -15,7 +15,7 @@ from benchmarks.load.plan import JSON, Closed, Plan
 from benchmarks.load.run import start_load
 from benchmarks.process_costs import family_of, main_thread_s, processor_s
 from benchmarks.profile_parts import NAMES, samples_by_part
-from benchmarks.results import Figure, Picture, Result, machine, picture_of, spread_of, today
+from benchmarks.results import Figure, Picture, Result, picture_of, result_of, spread_of
 from benchmarks.translate import SOURCE, TARGET
 from contract.manifest import Method
 from deploy.process import LOOPBACK
@@ -47,12 +47,10 @@ def profile_result(command: str, name: str, view: View) -> Result:
             rounds.append(_record_parts(stack))
         view.stage("recording the flame graph")
         _record_flames(stack, picture_of(name, Picture.FLAMES), command)
-    return Result(
+    return result_of(
         name=name,
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(time.monotonic() - started_at, 1),
+        seconds=time.monotonic() - started_at,
         figures=_figures(rounds),
         claims=[],
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from benchmarks.results import Claim, Figure, Result, claim, figure_of, machine, spread_of, today
+from benchmarks.results import Claim, Figure, Result, claim, figure_of, result_of, spread_of
 from benchmarks.rounds import seconds_side_by_side
 from contract.manifest import ONNX_INPUT, Identification, Interval
 from contract.vectors import Features
@@ -49,12 +49,10 @@ def int8_result(name: str, command: str, fitted: Path, pairs_path: Path) -> Resu
         figures, claims = _compare(
             in_pieces(run_onnx(float32), BATCH_ROWS), in_pieces(run_onnx(int8), BATCH_ROWS), stage
         )
-    seconds = round(time.monotonic() - started_at, 1)
-    return Result(
+    seconds = time.monotonic() - started_at
+    return result_of(
         name=name,
         command=command,
-        date=today(),
-        machine=machine(),
         seconds=seconds,
         figures=figures,
         claims=claims,

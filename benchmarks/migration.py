@@ -14,7 +14,7 @@ from benchmarks.gateway_stack import served
 from benchmarks.migration_client import Step, begin, filled_in, state_of, take, wait_for_state
 from benchmarks.migration_engine import engine_rates
 from benchmarks.migration_traffic import Answers, Probes, far_apart, traffic
-from benchmarks.results import Claim, Figure, Result, claim, machine, spread_of, today
+from benchmarks.results import Claim, Figure, Result, claim, result_of, spread_of
 from benchmarks.translate import SOURCE, TARGET
 from contract.manifest import Method
 from contract.vectors import Features, pack_float32, unpack_float32
@@ -88,12 +88,10 @@ def migration_result(command: str, name: str, method: Method, load: Load, view: 
         "greatest cosine of a feature with its own translation": apart,
         "cut-overs and roll-backs": float(steps),
     }
-    return Result(
+    return result_of(
         name=name,
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(time.monotonic() - started_at, 1),
+        seconds=time.monotonic() - started_at,
         figures=figures,
         claims=_claims(engine, alone[1], before, during, moving),
     )

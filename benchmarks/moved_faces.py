@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.gallery_client import Found, create_gallery, enrol, open_client, search
 from benchmarks.migration_client import Step, begin, take, wait_for_state
-from benchmarks.results import Figure, Result, claim, figure_of, machine, today
+from benchmarks.results import Figure, Result, claim, figure_of, result_of
 from contract.manifest import Interval
 from contract.spaces import FeatureSpace
 from contract.vectors import Features
@@ -87,12 +87,10 @@ def moved_faces_result(
         figures[f"rank-1, {LABELS[MOVED]}, minus {LABELS[way]}, paired"] = interval
     weaker = min(natives.source.rank_1.value, natives.target.rank_1.value)
     gap = max(abs(rates[way].value - judged[way]) for way in hits)
-    return Result(
+    return result_of(
         name=name,
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(time.monotonic() - started_at, 1),
+        seconds=time.monotonic() - started_at,
         figures=figures,
         claims=[
             claim(f"{LABELS[MOVED]}: rank-1 over the weaker native's", rates[MOVED].value / weaker, ">=", RANK_1_SHARE),

@@ -16,7 +16,7 @@ from benchmarks.overload_answers import goodput_per_s, recovery_s
 from benchmarks.overload_fairness import fairness_part
 from benchmarks.overload_plot import Course, draw_courses
 from benchmarks.process_costs import family_of, resident_bytes
-from benchmarks.results import Picture, Result, claim, machine, picture_of, today
+from benchmarks.results import Picture, Result, claim, picture_of, result_of
 from benchmarks.translate import SOURCE, TARGET
 from contract.manifest import Method
 from deploy.process import LOOPBACK
@@ -66,12 +66,10 @@ def overload_result(command: str, view: View) -> Result:
         view.stage("one key floods, another trickles")
         parts.append(fairness_part(stack, capacity_per_s, OVER))
     draw_courses(courses, picture_of(NAME, Picture.TIME))
-    return Result(
+    return result_of(
         name=NAME,
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(time.monotonic() - started_at, 1),
+        seconds=time.monotonic() - started_at,
         figures=known({key: value for part in parts for key, value in part.figures.items()}),
         claims=[claimed for part in parts for claimed in part.claims],
     )

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import Claim, Figure, Result, claim, machine, today
+from benchmarks.results import Claim, Figure, Result, claim, result_of
 from training.bakeoff import Outcome
 from training.config import FitConfig
 from training.lessons import read_facts
@@ -42,12 +42,10 @@ def quality_result(name: str, command: str, outcome: Outcome) -> Result:
         figures[f"rows presented, {challenger}"] = float(config.iterations * config.batch_rows)
         figures[f"of them real faces, {challenger}"] = float(config.presented_faces)
         figures[f"of those with their photos, {challenger}"] = float(config.presented_photos)
-    return Result(
+    return result_of(
         name=name,
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(sum(t["seconds"] for t in summary["training"].values()), 1),
+        seconds=sum(t["seconds"] for t in summary["training"].values()),
         figures=figures,
         claims=_claims(summary),
     )

@@ -3,6 +3,7 @@
 import os
 import platform
 import statistics
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -87,6 +88,21 @@ def spread_of(values: list[float]) -> Figure:
     return Figure(value=statistics.median(values), low=min(values), high=max(values))
 
 
+def result_of(
+    name: str, command: str, seconds: float, figures: Mapping[str, float | Figure], claims: Sequence[Claim]
+) -> Result:
+    """What was measured today on this machine."""
+    return Result(
+        name=name,
+        command=command,
+        date=_today(),
+        machine=machine(),
+        seconds=round(seconds, 1),
+        figures=dict(figures),
+        claims=list(claims),
+    )
+
+
 def write(result: Result) -> Path:
     """Write a result where the page is made from."""
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -106,7 +122,7 @@ def publish(result: Result) -> None:
     PAGE.write_text(render(), encoding="utf-8")
 
 
-def today() -> str:
+def _today() -> str:
     """The date of a measurement."""
     return datetime.now(UTC).date().isoformat()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import Claim, Figure, Result, claim, machine, today
+from benchmarks.results import Claim, Figure, Result, claim, result_of
 from contract.manifest import Method
 from training.bakeoff import PROMOTED, run_bakeoff
 from training.config import load_config, load_configs
@@ -62,12 +62,10 @@ def tables_result(command: str, studies: Studies) -> Result:
     for method, judged in table_3["gallery_direction"].items():
         figures[f"Table 6: rank-1, gallery translated by {method}"] = Figure.model_validate(judged["rank_1"])
     seconds = [t["seconds"] for t in table_3["training"].values()] + [p["seconds"] for p in studies.domain["points"]]
-    return Result(
+    return result_of(
         name="tables",
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(sum(seconds), 1),
+        seconds=sum(seconds),
         figures=figures,
         claims=_claims(table_3),
     )

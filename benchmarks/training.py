@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.memory import COPIES, anonymous_peak_mb, repeat_pairs
-from benchmarks.results import Claim, Figure, Result, claim, machine, spread_of, today
+from benchmarks.results import Claim, Figure, Result, claim, result_of, spread_of
 from benchmarks.trainers import BATCH_ROWS, Assignment, Judged, RunningTrainer, Trainer, start_trainer
 from contract.manifest import Method
 from training.encoders.train import EncoderKind
@@ -69,12 +69,10 @@ def training_result(command: str, material: Material, on_stage: OnStage) -> Resu
         }
         what = f"{method}: peak anonymous memory over the file {COPIES} times, over that of the file"
         claims.append(claim(what, repeated / once, "<=", MEMORY_GOAL))
-    return Result(
+    return result_of(
         name="training",
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(time.monotonic() - started_at, 1),
+        seconds=time.monotonic() - started_at,
         figures=figures,
         claims=claims,
     )

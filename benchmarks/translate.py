@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from benchmarks.results import Claim, Figure, Result, claim, machine, spread_of, today
+from benchmarks.results import Claim, Figure, Result, claim, result_of, spread_of
 from benchmarks.rounds import seconds_side_by_side
 from contract.manifest import Method, Training, read_manifest
 from contract.spaces import FeatureSpace
@@ -41,12 +41,10 @@ def translate_result(command: str) -> Result:
             repository = Path(folder) / "model_repository"
             version = export_untrained(method, SOURCE, TARGET, repository)
             figures |= _measure(method, version, repository, Path(folder) / "galleries")
-    return Result(
+    return result_of(
         name="translate",
         command=command,
-        date=today(),
-        machine=machine(),
-        seconds=round(time.monotonic() - started_at, 1),
+        seconds=time.monotonic() - started_at,
         figures=figures,
         claims=[_student_claim(figures)],
     )
