@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from prometheus_client import Gauge
 
 from service.callers import CALLER
-from service.errors import DeadlineExceededError, OverloadedError
+from service.errors import RETRY_AFTER_S, DeadlineExceededError, OverloadedError
 
-RETRY_AFTER_S = 1
 # A caller is reckoned with for so long after its last attempt: of those that are there, none may take all.
 PRESENT_S = 60.0
 # Of what it leaves free, a caller may hold so many times as much: one beside idle others eight ninths of all, two busy

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from service.errors import OverloadedError
+from service.errors import RETRY_AFTER_S, OverloadedError
 
 SHUT_S: Final = 1.0  # after a refusal of the engine; then it is asked again
-RETRY_AFTER_S: Final = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,11 @@ CatalogError (start-up and reload only, never an answer to a client)
 LifespanError (what stops start-up or the end, for whoever starts the gateway)
 """
 
-from typing import Self
+from typing import Final, Self
 
 from contract.errors import VectorError
+
+RETRY_AFTER_S: Final = 1  # where nothing better is known of when to come again
 
 
 class GatewayError(Exception):

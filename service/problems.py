@@ -61,7 +61,6 @@ TABLE: Final[Mapping[type[errors.GatewayError], Kind]] = {
     errors.StillBuildingError: Kind(503, "still-building", "It is still being built"),
     errors.GatewayError: Kind(500, "internal", "The gateway failed"),
 }
-RETRY_AFTER_S: Final = 1
 
 
 class Problem(BaseModel):
@@ -124,7 +123,7 @@ async def _answer_gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.GatewayError)  # noqa: S101 - for the type checker
     response = problem(request, _kind_of(error), error.detail, error.row)
     if response.status_code in {429, 503}:
-        response.headers["Retry-After"] = str(error.retry_after_s or RETRY_AFTER_S)
+        response.headers["Retry-After"] = str(error.retry_after_s or errors.RETRY_AFTER_S)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

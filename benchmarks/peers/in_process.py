@@ -16,8 +16,7 @@ from benchmarks.load.report import report_of, report_to_json
 from benchmarks.peers.model import load
 from contract.manifest import MODEL_FILE, ONNX_INPUT, ONNX_OUTPUT
 from contract.vectors import Features
-
-ONNX_ROWS = 16  # of one pass: what more rows of R³AN need does not fit into a core's cache
+from service.engines.onnxruntime import BATCH_ROWS
 
 Run = Callable[[Features], object]
 
@@ -51,14 +50,14 @@ def _torchscript(file: str, threads: int) -> Run:
 
 
 def _onnx(file: str, threads: int) -> Run:
-    """In pieces, as it is fastest."""
+    """In pieces, as the engine runs it."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def run(features: Features) -> object:
-        starts = range(0, len(features), ONNX_ROWS)
-        return [session.run([ONNX_OUTPUT], {ONNX_INPUT: features[start : start + ONNX_ROWS]}) for start in starts]
+        starts = range(0, len(features), BATCH_ROWS)
+        return [session.run([ONNX_OUTPUT], {ONNX_INPUT: features[start : start + BATCH_ROWS]}) for start in starts]
 
     return run
 

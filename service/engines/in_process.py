@@ -14,7 +14,13 @@ from contract.manifest import TranslatorManifest
 from contract.proof import proof_features
 from contract.vectors import Features
 from service.engines.proof import check_proof
-from service.errors import EngineFailedError, EngineOverloadedError, EngineTimeoutError, EngineUnavailableError
+from service.errors import (
+    RETRY_AFTER_S,
+    EngineFailedError,
+    EngineOverloadedError,
+    EngineTimeoutError,
+    EngineUnavailableError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +105,7 @@ class InProcessEngine:
     def _submit(self, work: Callable[[], Answer]) -> Future[Answer]:
         with self._lock:
             if self._pending >= self._pending_max:
-                raise EngineOverloadedError("the engine's queue is full", retry_after_s=1)
+                raise EngineOverloadedError("the engine's queue is full", retry_after_s=RETRY_AFTER_S)
             self._pending += 1
         future = self._pool.submit(work)
         future.add_done_callback(self._release)

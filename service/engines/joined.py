@@ -11,9 +11,7 @@ from contract.vectors import Features
 from service.callers import CALLER
 from service.engines.base import Engine
 from service.engines.line import Line, Piece, Request
-from service.errors import EngineFailedError, EngineOverloadedError, EngineTimeoutError
-
-RETRY_AFTER_S = 1
+from service.errors import RETRY_AFTER_S, EngineFailedError, EngineOverloadedError, EngineTimeoutError
 
 
 class JoinedEngine:

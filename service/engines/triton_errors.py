@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from service.errors import (
+    RETRY_AFTER_S,
     EngineError,
     EngineFailedError,
     EngineOverloadedError,
@@ -28,11 +29,11 @@ def engine_error(error: Any) -> EngineError:  # noqa: ANN401 - tritonclient has 
     """Tell Triton's failures apart."""
     status, message = str(error.status()), str(error.message()).lower()
     if QUEUE_FULL in message:
-        return EngineOverloadedError("the engine's queue is full", retry_after_s=1)
+        return EngineOverloadedError("the engine's queue is full", retry_after_s=RETRY_AFTER_S)
     if QUEUE_TIMEOUT in message or status == "StatusCode.DEADLINE_EXCEEDED":
         return EngineTimeoutError("the engine did not answer before the deadline")
     if status in {"StatusCode.UNAVAILABLE", "StatusCode.NOT_FOUND"}:
-        return EngineUnavailableError("the engine or this version cannot be reached", retry_after_s=1)
+        return EngineUnavailableError("the engine or this version cannot be reached", retry_after_s=RETRY_AFTER_S)
     return EngineFailedError("the engine answered with an error")
 
 
