@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from contract.manifest import ONNX_FILE, Parity, read_manifest
+from contract.manifest import ONNX_FILE, read_manifest
 from contract.vectors import Features
 from service.engines.in_process import InProcessEngine
-from service.engines.onnxruntime import BATCH_ROWS, open_onnxruntime
+from service.engines.onnxruntime import open_onnxruntime
 from service.errors import EngineFailedError, EngineUnavailableError
-from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
+from tests.repository import SOURCE, write_translator
 
 pytestmark = pytest.mark.anyio
 TIMEOUT_MS = 60_000
@@ -32,26 +31,6 @@ async def engine(repository: Path) -> AsyncIterator[InProcessEngine]:
 
 def features(rows: int) -> Features:
     return np.random.default_rng(1).normal(size=(rows, SOURCE.dim)).astype(np.float32)
-
-
-@pytest.mark.parametrize("rows", [1, 2, BATCH_ROWS, BATCH_ROWS + 1, 512])
-async def test_it_answers_what_eager_torch_answers(engine: InProcessEngine, repository: Path, rows: int) -> None:
-    manifest = read_manifest(write_translator(repository, seed=3))
-    await engine.load(manifest)
-    translated = await engine.translate(manifest, features(rows), TIMEOUT_MS)
-    with torch.inference_mode():
-        expected = RandomLinear(SOURCE.dim, TARGET.dim, seed=3)(torch.tensor(features(rows))).numpy()
-    np.testing.assert_allclose(translated, expected, atol=1e-5)
-    assert translated.dtype == np.float32
-
-
-async def test_features_that_cannot_be_written_to_are_taken_as_they_are(
-    engine: InProcessEngine, repository: Path
-) -> None:
-    manifest = read_manifest(write_translator(repository))
-    await engine.load(manifest)
-    frozen = np.frombuffer(features(2).tobytes(), dtype=np.float32).reshape(2, -1)
-    assert (await engine.translate(manifest, frozen, TIMEOUT_MS)).shape == (2, TARGET.dim)
 
 
 async def test_a_version_from_before_onnx_is_refused_with_what_to_do(engine: InProcessEngine, repository: Path) -> None:
@@ -80,15 +59,6 @@ async def test_a_file_that_is_no_onnx_is_refused(
     with pytest.raises(EngineFailedError, match=r"model\.onnx is no ONNX that loads"):
         await engine.load(manifest)
     assert not capfd.readouterr().err, "the runtime has its own way to the terminal"
-
-
-async def test_weights_that_changed_after_they_were_hashed_are_refused(
-    engine: InProcessEngine, repository: Path
-) -> None:
-    manifest = read_manifest(write_translator(repository))
-    other = Parity(max_abs_difference=0.0, proof=tuple(-value for value in manifest.parity.proof or ()))
-    with pytest.raises(EngineFailedError, match="other weights are loaded"):
-        await engine.load(manifest.model_copy(update={"parity": other}))
 
 
 async def test_features_of_another_dimension_fail_and_say_nothing(

@@ -14,7 +14,7 @@ from contract.vectors import Features
 from service.engines.in_process import InProcessEngine
 from service.engines.torchscript import open_torchscript
 from service.errors import EngineFailedError, EngineUnavailableError
-from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
+from tests.repository import SOURCE, write_translator
 
 pytestmark = pytest.mark.anyio
 TIMEOUT_MS = 60_000
@@ -52,26 +52,6 @@ def publish(repository: Path, module: nn.Module) -> TranslatorManifest:
 
 def features(rows: int) -> Features:
     return np.random.default_rng(1).normal(size=(rows, SOURCE.dim)).astype(np.float32)
-
-
-@pytest.mark.parametrize("rows", [1, 2, 7, 512])
-async def test_it_answers_what_eager_torch_answers(engine: InProcessEngine, repository: Path, rows: int) -> None:
-    manifest = read_manifest(write_translator(repository, seed=3))
-    await engine.load(manifest)
-    translated = await engine.translate(manifest, features(rows), TIMEOUT_MS)
-    with torch.inference_mode():
-        expected = RandomLinear(SOURCE.dim, TARGET.dim, seed=3)(torch.tensor(features(rows))).numpy()
-    np.testing.assert_allclose(translated, expected, atol=1e-5)
-    assert translated.dtype == np.float32
-
-
-async def test_features_that_cannot_be_written_to_are_taken_as_they_are(
-    engine: InProcessEngine, repository: Path
-) -> None:
-    manifest = read_manifest(write_translator(repository))
-    await engine.load(manifest)
-    frozen = np.frombuffer(features(2).tobytes(), dtype=np.float32).reshape(2, -1)
-    assert (await engine.translate(manifest, frozen, TIMEOUT_MS)).shape == (2, TARGET.dim)
 
 
 async def test_two_versions_serve_side_by_side_until_one_is_unloaded(engine: InProcessEngine, repository: Path) -> None:
