@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Coroutine tests run on asyncio, as the gateway does."""
     return "asyncio"

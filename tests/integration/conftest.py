@@ -19,6 +19,15 @@ from tests.integration.stack import EMBEDDED, OTHER_SOURCE, OTHER_TARGET, SERVER
 from tests.repository import write_translator
 
 
+@pytest.fixture(scope="session", autouse=True)
+async def one_event_loop() -> None:
+    """Keeps one loop open for all coroutine tests of a worker.
+
+    A call to Triton that missed its deadline has events still to come. grpc.aio hands them to the loop that made the
+    call; if that is closed by then, the error fails whichever test runs.
+    """
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """An empty Redis with its query engine. Tests keep apart by the names of their galleries."""

@@ -28,11 +28,6 @@ RECONNECTS_MAX = 600
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository that these tests add to, each under names of its own."""
     return tmp_path_factory.mktemp("translators")
