@@ -88,8 +88,8 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
     Without `version`, the next free one. `module` maps [N, ds] to [N, dt].
 
     Raises:
-        ExportError: the version exists or cannot be written, another version is of other spaces, or what is exported
-            differs from the trained module by more than 1e-4.
+        ExportError: the version exists or cannot be written, another version is of other spaces, the module is of other
+            dimensions, or what is exported differs from it by more than 1e-4.
     """
     check_spaces(facts.id, facts.source, facts.target, repository)
     translator_dir = repository / facts.id
@@ -97,6 +97,8 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
     version_dir = translator_dir / str(version)
     if version_dir.exists():
         raise ExportError(f"{facts.id}/{version} exists; a published version is never overwritten")
+    module.eval()
+    _check_dimensions(module, facts)
     exported = _export(module, facts.source.dim)
     try:
         _publish(exported, facts, version, translator_dir)
@@ -129,8 +131,17 @@ def _timeless(manifest: TranslatorManifest) -> dict[str, Any]:
     return manifest.model_dump(exclude={"created_at": True, "training": {"seconds"}})
 
 
+def _check_dimensions(module: nn.Module, facts: Facts) -> None:
+    reason = f"the module does not translate the {facts.source.dim} values of {facts.source.id} to {facts.target.dim}"
+    try:
+        answer = run_torch(module)(proof_features(facts.source.dim))
+    except RuntimeError as error:  # as torch says that shapes do not fit
+        raise ExportError(reason) from error
+    if answer.shape[1:] != (facts.target.dim,):
+        raise ExportError(reason)
+
+
 def _export(module: nn.Module, source_dim: int) -> _Exported:
-    module.eval()
     form = inference_form(module)
     torchscript, onnx = to_torchscript(form, source_dim), to_onnx(form, source_dim)
     trained, scripted = run_torch(module), run_torch(torchscript)

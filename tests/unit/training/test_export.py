@@ -115,6 +115,20 @@ def test_a_module_that_torchscript_does_not_repeat_is_refused_and_leaves_nothing
     assert not (tmp_path / "repository").exists()
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(FACTS, source=SOURCE.model_copy(update={"dim": SOURCE.dim + 1})),
+        replace(FACTS, target=TARGET.model_copy(update={"dim": TARGET.dim + 1})),
+    ],
+    ids=["source", "target"],
+)
+def test_a_module_of_other_dimensions_than_its_spaces_is_refused(tmp_path: Path, facts: Facts) -> None:
+    with pytest.raises(ExportError, match=rf"{facts.source.dim} values .* to {facts.target.dim}"):
+        export_translator(RandomLinear(SOURCE.dim, TARGET.dim, seed=0), facts, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failure_half_way_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     same_space = replace(FACTS, target=SOURCE)
     with pytest.raises(ValueError, match="same space"):
