@@ -39,6 +39,8 @@ class FitConfig(BaseModel):
     # features between two training faces.
     teacher: Method | None = Field(default=None, strict=False)
     teacher_share: float = Field(default=0.5, gt=0, le=0.9)
+    # R³AN only: how much of a real pair's target is what the teacher says instead of the truth.
+    soft_target_share: float = Field(default=0.0, ge=0, le=1)
 
     contrast_weight: float = Field(default=0.0, ge=0)  # of `residual`: beside being near, being nearer than others
 
@@ -71,6 +73,8 @@ class FitConfig(BaseModel):
         if self.teacher is None:
             if self.method is Method.DISTILLED:
                 raise ValueError("distilled needs a teacher")
+            if self.soft_target_share:
+                raise ValueError("soft_target_share needs a teacher")
             return self
         if self.teacher == self.method:
             raise ValueError("a method cannot be its own teacher")

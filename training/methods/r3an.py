@@ -16,6 +16,7 @@ from training.methods.convergence import converged
 from training.methods.gradient import Average, learning_rate, make_optimizer, set_learning_rate
 from training.methods.interpolation import Interpolations
 from training.methods.linear import fit_affine
+from training.methods.soft_targets import soft_targets
 from training.models.discriminator import Discriminator
 from training.models.linear import Linear
 from training.models.r3an import R3AN, R3ANLinear
@@ -146,7 +147,7 @@ class R3ANLearner:
         """Real pairs first, then interpolated ones, which have no faces; of each, this process's share."""
         share, rows = self.fit.parallel.share, self.batches.at(iteration)
         sources = [share(torch.from_numpy(self.fit.sources(rows)))]  # [n, ds]
-        targets = [share(torch.from_numpy(self.fit.targets(rows)))]  # [n, dt]
+        targets = [share(torch.from_numpy(soft_targets(self.fit, rows)))]  # [n, dt]
         if self.interpolations is not None:
             for kept, drawn in zip((sources, targets), self.interpolations.at(iteration), strict=True):
                 kept.append(share(drawn))

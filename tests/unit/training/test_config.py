@@ -89,6 +89,7 @@ def test_a_file_states_only_differences(tmp_path: Path) -> None:
             'method = "r3an"\nteacher = "affine"\nbatch_rows = 4\nteacher_share = 0.75\n',
             "Value error, teacher_share leaves fewer than 2 rows",
         ),
+        ('method = "r3an"\nsoft_target_share = 0.5\n', "Value error, soft_target_share needs a teacher"),
         ("method = \n", "not TOML"),
     ],
 )

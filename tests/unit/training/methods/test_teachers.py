@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from contract.manifest import Method
 from contract.vectors import l2_normalize
@@ -81,6 +82,28 @@ def test_a_taught_batch_has_real_pairs_first_and_faces_for_these_alone(
         with torch.no_grad():
             expected = expected - learner.network.linear(batch.sources[:2]).numpy()
     np.testing.assert_allclose(batch.targets[:2].numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", [R3AN, R3ANLinear])
+def test_a_soft_target_lies_between_the_true_one_and_the_teachers(
+    pairs: PairedFeatures, tmp_path: Path, network: type[R3AN | R3ANLinear]
+) -> None:
+    def targets(share: float) -> NDArray[np.float64]:
+        fit = make_fit(pairs, tmp_path / "c.pt", Method.R3AN, **TAUGHT, batch_rows=8, soft_target_share=share)
+        learner = R3ANLearner(fit, network)
+        batch = learner._batch(0, faces=False)
+        linear = learner.network.linear(batch.sources).detach() if isinstance(learner.network, R3ANLinear) else 0
+        assert fit.teacher is not None
+        taught[:] = translate(fit.teacher, fit.sources(learner.batches.at(0)))
+        return np.asarray(batch.targets + linear, dtype=np.float64) / TARGET_DIM**0.5
+
+    taught = np.empty((2, TARGET_DIM))
+    true, between, soft = (targets(share) for share in (0.0, 0.25, 1.0))
+    np.testing.assert_allclose(soft[:2], taught, atol=1e-5)
+    expected = 0.75 * true[:2] + 0.25 * taught
+    np.testing.assert_allclose(between[:2], expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
+    assert np.abs(true[:2] - taught).max() > 1e-3, "the teacher is no different from the truth"
+    np.testing.assert_allclose(soft[2:], true[2:], atol=1e-5)  # the teacher's own in any case
 
 
 def test_r3an_linear_begins_as_the_affine_map(pairs: PairedFeatures, tmp_path: Path) -> None:
