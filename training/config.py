@@ -80,6 +80,8 @@ class FitConfig(BaseModel):
             raise ValueError("a method cannot be its own teacher")
         if self.method not in LEARN_FROM_TEACHERS:
             raise ValueError(f"{self.method} does not learn from a teacher")
+        if not self.interpolated_rows:
+            raise ValueError("teacher_share leaves no row of a batch to the teacher")
         if self.batch_rows - self.interpolated_rows < REAL_ROWS_MIN:
             raise ValueError(f"teacher_share leaves fewer than {REAL_ROWS_MIN} rows of a batch to real pairs")
         return self

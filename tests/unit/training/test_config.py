@@ -89,6 +89,10 @@ def test_a_file_states_only_differences(tmp_path: Path) -> None:
             'method = "r3an"\nteacher = "affine"\nbatch_rows = 4\nteacher_share = 0.75\n',
             "Value error, teacher_share leaves fewer than 2 rows",
         ),
+        (
+            'method = "distilled"\nteacher = "affine"\nbatch_rows = 64\nteacher_share = 0.001\n',
+            "Value error, teacher_share leaves no row of a batch to the teacher",
+        ),
         ('method = "r3an"\nsoft_target_share = 0.5\n', "Value error, soft_target_share needs a teacher"),
         ("method = \n", "not TOML"),
     ],
