@@ -3,7 +3,7 @@
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,7 +17,7 @@ LEARN_FROM_TEACHERS = frozenset(m for m in Method if m.startswith(("r3an", "arch
 class FitConfig(BaseModel):
     """How a method is trained. The closed-form methods read `method` and `seed` alone."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     method: Method = Field(strict=False)
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -28,7 +28,8 @@ class FitConfig(BaseModel):
     learning_rate: float = Field(default=2e-3, gt=0, le=10)
     matrix_learning_rate: float = Field(default=0.02, gt=0, le=10)  # of `muon`, for convolution kernels
     schedule: Literal["cosine", "steps"] = "cosine"
-    milestones: tuple[int, ...] = Field(default=(), strict=False)  # iterations at which `steps` divides the rate by 10
+    # Iterations at which `steps` divides the rate by 10.
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(), strict=False)
     warmup_iterations: int = Field(default=0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=1e-3, ge=0, le=1)

@@ -77,6 +77,8 @@ def test_a_file_states_only_differences(tmp_path: Path) -> None:
         ('method = "fc"\naverage_decay = 1.0\n', "average_decay: "),
         ('method = "fc"\nseed = -1\n', "seed: "),
         ('method = "fc"\nmilestones = ["soon"]\n', "milestones: 0: "),
+        ('method = "fc"\nmilestones = [60, -5]\n', "milestones: 1: "),
+        ('method = "fc"\nmilestones = [0]\n', "milestones: 0: "),
         ('method = "fc"\nstep = "both"\n', "step: "),
         ('method = "distilled"\nteacher = "distilled"\n', "Value error, a method cannot be its own teacher"),
         (
@@ -104,6 +106,15 @@ def test_bad_settings_are_refused_in_one_line_by_file_and_key(tmp_path: Path, te
         load_config(Method.FC, file)
     assert str(refused.value).startswith(f"{file}: {reason}"), str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("number", ["inf", "nan"])
+@pytest.mark.parametrize("key", [name for name, field in FitConfig.model_fields.items() if field.annotation is float])
+def test_numbers_that_are_not_finite_are_refused_by_key(tmp_path: Path, key: str, number: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(f'method = "fc"\n{key} = {number}\n')
+    with pytest.raises(ConfigError, match=f"{file}: {key}: "):
+        load_config(Method.FC, file)
 
 
 def test_settings_that_learn_nothing_are_refused() -> None:
