@@ -1,6 +1,8 @@
 """The settings of one fit: TOML that states only differences from these defaults. Unknown keys are refused."""
 
+import itertools
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -114,7 +116,7 @@ class FitConfig(BaseModel):
 
 
 def load_config(method: Method, file: Path | None = None, *, seed: int | None = None) -> FitConfig:
-    """A method's shipped configuration, or the given TOML file's.
+    """A method's shipped configuration, or the given TOML file's; `seed` takes the place of the one it names.
 
     Raises:
         ConfigError: not TOML, an unknown key, a value out of range, or the file is for another method.
@@ -139,11 +141,13 @@ def load_config(method: Method, file: Path | None = None, *, seed: int | None = 
     return config
 
 
-def load_configs(methods: list[str], files: list[Path], *, seed: int) -> tuple[FitConfig, ...]:
+def load_configs(methods: list[str], files: list[Path], *, seed: int | None) -> tuple[FitConfig, ...]:
     """Configurations of several methods: each file is for the one it names, the others take the shipped ones.
 
+    All share one seed, as they are compared: the given one, else the one that files name, else 0.
+
     Raises:
-        ConfigError: an unknown method, or a file for none of them.
+        ConfigError: an unknown method, a file for none of them, or files that name different seeds and none is given.
     """
     unknown = [name for name in methods if name not in list(Method)]
     if unknown:
@@ -155,7 +159,18 @@ def load_configs(methods: list[str], files: list[Path], *, seed: int) -> tuple[F
     stray = [file for method, file in file_of.items() if method not in methods]
     if stray:
         raise ConfigError(f"{stray[0]}: is for none of {', '.join(methods)}")
-    return tuple(load_config(Method(name), file_of.get(name), seed=seed) for name in methods)
+    configs = {name: load_config(Method(name), file_of.get(name), seed=seed) for name in methods}
+    if seed is None:
+        seed = _shared_seed({file: configs[method] for method, file in file_of.items()})
+    return tuple(configs[name].model_copy(update={"seed": seed}) for name in methods)
+
+
+def _shared_seed(configs: Mapping[Path, FitConfig]) -> int:
+    named = [(file, config.seed) for file, config in configs.items() if "seed" in config.model_fields_set]
+    for (earlier, first), (file, seed) in itertools.pairwise(named):
+        if seed != first:
+            raise ConfigError(f"{file}: seed: {seed}, but {first} in {earlier}; methods that are compared share one")
+    return named[0][1] if named else 0
 
 
 def _method_of(file: Path) -> str:

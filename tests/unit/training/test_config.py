@@ -148,6 +148,33 @@ def test_several_methods_take_their_own_file_or_the_shipped_one(tmp_path: Path) 
         load_configs(["affine"], [file], seed=0)
 
 
+@pytest.mark.parametrize(
+    ("files", "seed", "shared"),
+    [([""], None, 0), (["seed = 5"], None, 5), (["seed = 5"], 3, 3), (["seed = 5", ""], None, 5)],
+)
+def test_methods_that_are_compared_share_the_seed_that_is_given_or_else_the_files(
+    tmp_path: Path, files: list[str], seed: int | None, shared: int
+) -> None:
+    written = write_settings(tmp_path, files)
+    configs = load_configs(["affine", "fc", "residual"], written, seed=seed)
+    assert [config.seed for config in configs] == [shared] * 3
+
+
+def test_files_that_name_different_seeds_are_refused_unless_one_is_given(tmp_path: Path) -> None:
+    first, second = write_settings(tmp_path, ["seed = 5", "seed = 6"])
+    with pytest.raises(ConfigError, match=f"{second}: seed: 6, but 5 in {first}"):
+        load_configs(["fc", "residual"], [first, second], seed=None)
+    assert [config.seed for config in load_configs(["fc", "residual"], [first, second], seed=7)] == [7, 7]
+
+
+def write_settings(folder: Path, texts: list[str]) -> list[Path]:
+    """Files of FC's and the residual method's settings."""
+    files = [folder / f"{method}.toml" for method in ("fc", "residual")[: len(texts)]]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(f'method = "{file.stem}"\n{text}\n')
+    return files
+
+
 def test_the_manifest_gets_every_setting_as_plain_values() -> None:
     facts = FitConfig(method=Method.FC, milestones=(3, 5)).facts()
     assert set(facts) == set(FitConfig.model_fields)
