@@ -85,7 +85,7 @@ class FitConfig(BaseModel):
             raise ValueError(f"{self.method} does not learn from a teacher")
         if not self.interpolated_rows:
             raise ValueError("teacher_share leaves no row of a batch to the teacher")
-        if self.batch_rows - self.interpolated_rows < REAL_ROWS_MIN:
+        if self.real_rows < REAL_ROWS_MIN:
             raise ValueError(f"teacher_share leaves fewer than {REAL_ROWS_MIN} rows of a batch to real pairs")
         return self
 
@@ -100,14 +100,19 @@ class FitConfig(BaseModel):
         return 0 if self.teacher is None else round(self.batch_rows * self.teacher_share)
 
     @property
+    def real_rows(self) -> int:
+        """Rows of each batch that are real pairs."""
+        return self.batch_rows - self.interpolated_rows
+
+    @property
     def presented_faces(self) -> int:
         """Real training faces presented to an iterative method over all its iterations, each as often as it comes."""
-        return self.iterations * (self.batch_rows - self.interpolated_rows)
+        return self.iterations * self.real_rows
 
     @property
     def presented_photos(self) -> int:
         """How many of `presented_faces` R³AN looks at with their photos."""
-        return -(-self.iterations // self.face_losses_interval) * (self.batch_rows - self.interpolated_rows)
+        return -(-self.iterations // self.face_losses_interval) * self.real_rows
 
     def facts(self) -> dict[str, str | int | float | bool | list[int] | None]:
         """The whole configuration as the manifest keeps it."""
