@@ -2,10 +2,12 @@
 
 All are 95 % percentile bootstraps. Faces of one person resemble each other, so that drawing probes one by one would
 promise more certainty than there is. Where all identities drawn succeed, every resample agrees and its percentiles
-would promise a certainty that no sample gives: no interval says more than `rate_of_all` allows.
+would promise a certainty that no sample gives: no interval says more than `rate_of_all` allows. Nor do resamples know
+that four people who differ between two methods are few: no interval says that one is ahead where `sign_test` does not.
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +19,7 @@ from training.comparison import Identities, Rows
 
 BOOTSTRAP = 1000
 PERCENTILES = (2.5, 97.5)
+SIGNIFICANCE = 0.05  # what the percentiles leave out, on both sides together
 DRAWN_ELEMENTS_MAX = 4_000_000  # of one block of resamples
 
 Counts = NDArray[np.float32]
@@ -85,30 +88,41 @@ def paired_differences(
 ) -> dict[str, dict[str, Difference]]:
     """Differences between every two methods' rates on the SAME probes [P], identities drawn alike for all.
 
-    `[a][b]` is a's rate minus b's, and `[b][a]` the same seen from the other side. Of two methods with the same hits
-    the interval is what the identities can say of how often they differ at most.
+    `[a][b]` is a's rate minus b's, and `[b][a]` the same seen from the other side. The interval holds zero where
+    `sign_test` of the identities that a finds more often than b, and less often, does not tell the two apart. Where so
+    few differ that it never could, or none, the interval is at least what all identities can say of a difference that
+    was not seen.
     """
     groups, count = identity_groups(identities)
-    hits = [np.bincount(groups, weights=found, minlength=count) for found in correct.values()]
-    table = np.stack(hits, axis=1)  # [I, M]
+    hits = {name: np.bincount(groups, weights=found, minlength=count) for name, found in correct.items()}  # [I] each
+    table = np.stack(list(hits.values()), axis=1)  # [I, M]
     probes = np.bincount(groups, minlength=count)  # [I]
     drawn = np.concatenate([(w @ table) / (w @ probes)[:, None] for w in resamples(count, bootstrap, seed)])  # [B, M]
     rates = dict(zip(correct, zip(table.sum(axis=0) / probes.sum(), drawn.T, strict=True), strict=True))
     most = float(rate_of_all(count))
-    found: dict[str, dict[str, Difference]] = {a: {} for a in rates}
+    differences: dict[str, dict[str, Difference]] = {a: {} for a in rates}
     for a, b in itertools.permutations(rates, 2):
-        agree = np.array_equal(correct[a], correct[b])
-        found[a][b] = _same(most) if agree else _difference(*rates[a], *rates[b], most)
-    return found
+        (rate_a, drawn_a), (rate_b, drawn_b) = rates[a], rates[b]
+        ahead, behind = int((hits[a] > hits[b]).sum()), int((hits[a] < hits[b]).sum())
+        differences[a][b] = _difference(float(rate_a - rate_b), drawn_a - drawn_b, ahead, behind, most)
+    return differences
 
 
-def _same(most: float) -> Difference:
-    return Difference(0.0, most - 1, 1 - most, 0.0)
+def sign_test(ahead: int, behind: int) -> float:
+    """The exact two-sided sign test: how often so many fair coins fall at least as lopsided; 0 … 1.
+
+    Of two methods on the same people, it is McNemar's comparison (Psychometrika 12, 1947) with the binomial
+    distribution itself instead of an approximation. People whom both find equally often count for neither.
+    """
+    coins, fewer = ahead + behind, np.arange(min(ahead, behind) + 1)
+    logs = [math.lgamma(coins + 1) - math.lgamma(k + 1) - math.lgamma(coins - k + 1) for k in fewer]
+    return min(1.0, 2 * float(np.exp(np.array(logs) - coins * math.log(2)).sum()))
 
 
-def _difference(
-    a: float, drawn_a: NDArray[np.float64], b: float, drawn_b: NDArray[np.float64], most: float
-) -> Difference:
-    drawn = drawn_a - drawn_b  # [B]
-    low, high = np.percentile(drawn, PERCENTILES)
-    return Difference(float(a - b), min(float(low), most), max(float(high), -most), float((drawn > 0).mean()))
+def _difference(value: float, drawn: NDArray[np.float64], ahead: int, behind: int, most: float) -> Difference:
+    low, high = (float(bound) for bound in np.percentile(drawn, PERCENTILES))
+    if sign_test(ahead + behind, 0) > SIGNIFICANCE:
+        low, high = min(low, most - 1), max(high, 1 - most)
+    elif sign_test(ahead, behind) > SIGNIFICANCE:
+        low, high = min(low, 0.0), max(high, 0.0)
+    return Difference(value, min(low, most), max(high, -most), float((drawn > 0).mean()))

@@ -24,9 +24,8 @@ def calibrate(
     """Similarity that impostor pairs exceed at each false-match rate, 1e-1 … 1e-6.
 
     Counted where at least ten impostor pairs lie beyond. Further out an exponential continues the highest counted
-    similarities, and may err to either side: on real faces the first extrapolated rate was observed above nominal in a
-    third to three quarters of the draws, by a quarter on average at most. Memory is a histogram and one block of
-    similarities.
+    similarities, and may err to either side, the more so where rare people look alike. Memory is a histogram and one
+    block of similarities.
 
     Raises:
         ValueError: fewer than a hundred impostor pairs.

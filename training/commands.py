@@ -8,7 +8,19 @@ import typer
 
 from contract.manifest import Method
 from training.hardware import Hardware, Precision
-from training.options import Configs, Devices, Json, Methods, Pairs, PrecisionOption, Seed, Source, Target, names_in
+from training.options import (
+    Configs,
+    Devices,
+    Json,
+    Methods,
+    Pairs,
+    PrecisionOption,
+    Seed,
+    SharedSeed,
+    Source,
+    Target,
+    names_in,
+)
 from training.printing import print_bakeoff, print_expectation, print_result, print_sameness
 from training.progress import view_progress
 from training.report_command import report
@@ -53,7 +65,7 @@ def fit(
     from_manifest: Annotated[Path | None, typer.Option(help="Make this manifest's training again.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, weights and facts.")] = Path("fit"),
     config: Annotated[Path | None, typer.Option(help="TOML; the method's shipped settings otherwise.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="0 otherwise.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="Unless given, the TOML's, or else 0.")] = None,
     devices: Devices = 1,
     precision: PrecisionOption = Precision.FULL,
     as_json: Json = False,
@@ -128,7 +140,7 @@ def bakeoff(
     ] = None,
     methods: Methods = "r3an,fc,affine,procrustes",
     config: Configs = None,
-    seed: Seed = 0,
+    seed: SharedSeed = None,
     devices: Devices = 1,
     precision: PrecisionOption = Precision.FULL,
     as_json: Json = False,

@@ -1,9 +1,11 @@
 """The settings of one fit: TOML that states only differences from these defaults. Unknown keys are refused."""
 
+import itertools
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,7 +19,7 @@ LEARN_FROM_TEACHERS = frozenset(m for m in Method if m.startswith(("r3an", "arch
 class FitConfig(BaseModel):
     """How a method is trained. The closed-form methods read `method` and `seed` alone."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     method: Method = Field(strict=False)
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -28,7 +30,8 @@ class FitConfig(BaseModel):
     learning_rate: float = Field(default=2e-3, gt=0, le=10)
     matrix_learning_rate: float = Field(default=0.02, gt=0, le=10)  # of `muon`, for convolution kernels
     schedule: Literal["cosine", "steps"] = "cosine"
-    milestones: tuple[int, ...] = Field(default=(), strict=False)  # iterations at which `steps` divides the rate by 10
+    # Iterations at which `steps` divides the rate by 10.
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(), strict=False)
     warmup_iterations: int = Field(default=0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=1e-3, ge=0, le=1)
@@ -80,7 +83,9 @@ class FitConfig(BaseModel):
             raise ValueError("a method cannot be its own teacher")
         if self.method not in LEARN_FROM_TEACHERS:
             raise ValueError(f"{self.method} does not learn from a teacher")
-        if self.batch_rows - self.interpolated_rows < REAL_ROWS_MIN:
+        if not self.interpolated_rows:
+            raise ValueError("teacher_share leaves no row of a batch to the teacher")
+        if self.real_rows < REAL_ROWS_MIN:
             raise ValueError(f"teacher_share leaves fewer than {REAL_ROWS_MIN} rows of a batch to real pairs")
         return self
 
@@ -95,14 +100,19 @@ class FitConfig(BaseModel):
         return 0 if self.teacher is None else round(self.batch_rows * self.teacher_share)
 
     @property
+    def real_rows(self) -> int:
+        """Rows of each batch that are real pairs."""
+        return self.batch_rows - self.interpolated_rows
+
+    @property
     def presented_faces(self) -> int:
         """Real training faces presented to an iterative method over all its iterations, each as often as it comes."""
-        return self.iterations * (self.batch_rows - self.interpolated_rows)
+        return self.iterations * self.real_rows
 
     @property
     def presented_photos(self) -> int:
         """How many of `presented_faces` R³AN looks at with their photos."""
-        return -(-self.iterations // self.face_losses_interval) * (self.batch_rows - self.interpolated_rows)
+        return -(-self.iterations // self.face_losses_interval) * self.real_rows
 
     def facts(self) -> dict[str, str | int | float | bool | list[int] | None]:
         """The whole configuration as the manifest keeps it."""
@@ -111,7 +121,7 @@ class FitConfig(BaseModel):
 
 
 def load_config(method: Method, file: Path | None = None, *, seed: int | None = None) -> FitConfig:
-    """A method's shipped configuration, or the given TOML file's.
+    """A method's shipped configuration, or the given TOML file's; `seed` takes the place of the one it names.
 
     Raises:
         ConfigError: not TOML, an unknown key, a value out of range, or the file is for another method.
@@ -136,11 +146,13 @@ def load_config(method: Method, file: Path | None = None, *, seed: int | None = 
     return config
 
 
-def load_configs(methods: list[str], files: list[Path], *, seed: int) -> tuple[FitConfig, ...]:
+def load_configs(methods: list[str], files: list[Path], *, seed: int | None) -> tuple[FitConfig, ...]:
     """Configurations of several methods: each file is for the one it names, the others take the shipped ones.
 
+    All share one seed, as they are compared: the given one, else the one that files name, else 0.
+
     Raises:
-        ConfigError: an unknown method, or a file for none of them.
+        ConfigError: an unknown method, a file for none of them, or files that name different seeds and none is given.
     """
     unknown = [name for name in methods if name not in list(Method)]
     if unknown:
@@ -152,7 +164,18 @@ def load_configs(methods: list[str], files: list[Path], *, seed: int) -> tuple[F
     stray = [file for method, file in file_of.items() if method not in methods]
     if stray:
         raise ConfigError(f"{stray[0]}: is for none of {', '.join(methods)}")
-    return tuple(load_config(Method(name), file_of.get(name), seed=seed) for name in methods)
+    configs = {name: load_config(Method(name), file_of.get(name), seed=seed) for name in methods}
+    if seed is None:
+        seed = _shared_seed({file: configs[method] for method, file in file_of.items()})
+    return tuple(configs[name].model_copy(update={"seed": seed}) for name in methods)
+
+
+def _shared_seed(configs: Mapping[Path, FitConfig]) -> int:
+    named = [(file, config.seed) for file, config in configs.items() if "seed" in config.model_fields_set]
+    for (earlier, first), (file, seed) in itertools.pairwise(named):
+        if seed != first:
+            raise ConfigError(f"{file}: seed: {seed}, but {first} in {earlier}; methods that are compared share one")
+    return named[0][1] if named else 0
 
 
 def _method_of(file: Path) -> str:

@@ -46,6 +46,11 @@ class Contest:
         return config in self.configs
 
     @property
+    def seed(self) -> int:
+        """What all trainings are seeded with, as `load_configs` settles it."""
+        return self.configs[0].seed
+
+    @property
     def methods(self) -> list[Method]:
         """The methods, in the order they were given."""
         return [config.method for config in self.configs]

@@ -55,7 +55,7 @@ def run_fit(request: FitRequest, view: View) -> dict[str, Any]:
 
 
 def _fit_by_name(method: Method, source: str, target: str, request: FitRequest, view: View) -> dict[str, Any]:
-    settings = load_config(method, request.config, seed=request.seed or 0)
+    settings = load_config(method, request.config, seed=request.seed)
     with workspace(request.out) as copy:
         pairs = load_for(request.pairs, source, target, settings.involved, copy, view.counter("reading pairs"))
         split = split_identities(pairs)

@@ -12,6 +12,12 @@ Pairs = Annotated[Path, typer.Option(help="Paired features: a Parquet file or a 
 Source = Annotated[str, typer.Option(help="Feature space to translate from.")]
 Target = Annotated[str, typer.Option(help="Feature space to translate into.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1)]
+SharedSeed = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=2**31 - 1, help="Of all methods; unless given, the one that the TOML files name, or else 0."
+    ),
+]
 Methods = Annotated[str, typer.Option(help="Comma-separated.")]
 Configs = Annotated[list[Path] | None, typer.Option(help="TOML of one of the methods; may be repeated.")]
 Devices = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from training.errors import ConfigError
-from training.options import Configs, Json, Methods, Pairs, Seed, Source, Target, names_in
+from training.options import Configs, Json, Methods, Pairs, SharedSeed, Source, Target, names_in
 from training.printing import print_identification, print_learning_curve, print_result
 from training.progress import view_progress
 
@@ -19,7 +19,7 @@ def crossvalidate(
     methods: Methods = "residual,kernel-ridge,affine,procrustes",
     folds: Annotated[int, typer.Option(min=2, max=100, help="Each holds out its share of the identities.")] = 5,
     config: Configs = None,
-    seed: Seed = 0,
+    seed: SharedSeed = None,
     as_json: Json = False,
 ) -> None:
     """Hold each identity out once, judge all methods on all people; run again to go on after an interruption."""
@@ -29,7 +29,9 @@ def crossvalidate(
 
     contest = Contest(pairs, source, target, load_configs(names_in(methods), config or [], seed=seed))
     with view_progress(as_json) as view:
-        summary = cross_validate(contest, out, folds=folds, seed=seed, on_stage=view.stage, on_method=view.iterations)
+        summary = cross_validate(
+            contest, out, folds=folds, seed=contest.seed, on_stage=view.stage, on_method=view.iterations
+        )
     place = {"summary": str(out / CROSSVALIDATION_FILE)}
     if as_json:
         print_result(summary | place, as_json)
@@ -53,7 +55,7 @@ def learning_curve(  # noqa: PLR0913, PLR0917 - options of a command
     ] = "clean",
     other_domain: Annotated[Path | None, typer.Option(help="Paired features of other people: other-domain.")] = None,
     config: Configs = None,
-    seed: Seed = 0,
+    seed: SharedSeed = None,
     as_json: Json = False,
 ) -> None:
     """Train all methods on ever more pairs, clean or worse, and judge them on the same people; resumable."""
@@ -65,8 +67,8 @@ def learning_curve(  # noqa: PLR0913, PLR0917 - options of a command
     unknown = [name for name in names_in(kinds) if name not in list(Kind)]
     if unknown:
         raise ConfigError(f"no kind of pairs {unknown[0]!r}; there are {', '.join(Kind)}")
-    curve = Curve(_numbers_in(rows), tuple(Kind(name) for name in names_in(kinds)), other_domain, seed)
     contest = Contest(pairs, source, target, load_configs(names_in(methods), config or [], seed=seed))
+    curve = Curve(_numbers_in(rows), tuple(Kind(name) for name in names_in(kinds)), other_domain, contest.seed)
     with view_progress(as_json) as view:
         summary = draw_learning_curve(contest, curve, out, view.stage, view.iterations)
     place = {"summary": str(out / LEARNING_CURVE_FILE)}

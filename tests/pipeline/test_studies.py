@@ -36,3 +36,14 @@ def test_a_learning_curve_prints_and_leaves_a_point_for_each_kind_and_number_of_
     assert not list(out.glob(".pairs-*"))
     assert_refused(r3an(*arguments, "--kinds", "clean,foggy"), "'foggy'", "half-missing")
     assert_refused(r3an(*arguments, "--rows", "500,many"), "--rows", "'many'")
+
+
+def test_a_study_takes_the_seed_that_a_file_names_for_all_methods_and_its_folds(tmp_path: Path) -> None:
+    pairs, config = write_pairs(tmp_path / "pairs.parquet"), tmp_path / "affine.toml"
+    config.write_text('method = "affine"\nseed = 4\n')
+    arguments = ["--pairs", str(pairs), "--source", SOURCE, "--target", TARGET, "--config", str(config), "--json"]
+    arguments += ["--methods", "procrustes,affine"]
+    folds = json.loads(r3an("crossvalidate", *arguments, "--out", str(tmp_path / "folds"), "--folds", "2").stdout)
+    curve = json.loads(r3an("learning-curve", *arguments, "--out", str(tmp_path / "curve"), "--rows", "40").stdout)
+    seeds = [facts["config"]["seed"] for fold in folds["per_fold"] for facts in fold["training"].values()]
+    assert (folds["seed"], curve["seed"], seeds) == (4, 4, [4] * 4)

@@ -25,7 +25,7 @@ def section(material: Material) -> Section:
     text = (
         "The share of different people's pairs that are more similar than this. The gateway turns a similarity into a "
         "false-match rate by these lines. Dashed: too few pairs were counted, the tail is a fit that may err to either "
-        "side; on real faces its first rate was observed at up to 1.24 times the nominal one, on average."
+        "side."
     )
     calibrations = dict(material.run.calibrations)
     if material.run.target_calibration is not None:

@@ -1,10 +1,13 @@
 """Intervals over identities: against an oracle that copies rows, exact bounds, and on cases with a known answer."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 from training.bootstrap import (
     PERCENTILES,
+    Difference,
     count_subjects,
     identity_groups,
     interval_of,
@@ -45,6 +48,43 @@ def test_a_method_ahead_on_everybody_is_not_ahead_for_certain() -> None:
     found = paired_differences(hits, np.arange(60, dtype=np.int32))
     assert (found["all"]["none"].low, found["all"]["none"].high) == pytest.approx((0.9404, 1), abs=1e-4)
     assert (found["none"]["all"].low, found["none"]["all"].high) == pytest.approx((-1, -0.9404), abs=1e-4)
+
+
+def differing(won: int, lost: int, subjects: int = 830, faces: int = 1) -> Difference:
+    """Of so many subjects one method alone finds the first `won`, the other alone the `lost` after them."""
+    who = np.repeat(np.arange(subjects, dtype=np.int32), faces)
+    hits = {"one": (who < won) | (who >= won + lost), "other": who >= won}
+    return paired_differences(hits, who)["one"]["other"]
+
+
+def as_lopsided(won: int, lost: int) -> float:
+    """Oracle: the share of all ways to toss so many coins that are at least as lopsided."""
+    tosses = [abs(2 * sum(heads) - won - lost) for heads in product((0, 1), repeat=won + lost)]
+    return float(np.mean(np.array(tosses) >= abs(won - lost)))
+
+
+@pytest.mark.parametrize("faces", [1, 3])
+@pytest.mark.parametrize("split", [(4, 0), (5, 0), (6, 0), (0, 6), (0, 5), (7, 1), (8, 1), (1, 8), (9, 2), (10, 2)])
+def test_an_interval_leaves_zero_only_where_an_exact_sign_test_of_the_subjects_that_differ_does(
+    split: tuple[int, int], faces: int
+) -> None:
+    found = differing(*split, faces=faces)
+    assert (found.low > 0 or found.high < 0) == (as_lopsided(*split) <= 0.05), found
+    assert found.low <= found.value <= found.high
+
+
+@pytest.mark.parametrize("split", [(1, 0), (2, 0), (1, 1), (3, 1), (0, 5)])
+def test_subjects_too_few_for_any_sign_test_say_no_more_than_none_that_differ(split: tuple[int, int]) -> None:
+    same, found = differing(0, 0), differing(*split)
+    assert found.low <= same.low
+    assert found.high >= same.high
+
+
+def test_methods_that_are_level_on_everybody_by_other_faces_are_no_more_alike_than_the_same() -> None:
+    people = np.repeat(np.arange(200, dtype=np.int32), 2)
+    first = np.tile([True, False], 200)
+    found = paired_differences({"one": first, "other": ~first}, people)["one"]["other"]
+    assert (found.low, found.high) == pytest.approx((-0.01828, 0.01828), abs=1e-5)
 
 
 @pytest.mark.parametrize("identities", [1, 2, 60, 700])

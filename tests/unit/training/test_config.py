@@ -77,6 +77,8 @@ def test_a_file_states_only_differences(tmp_path: Path) -> None:
         ('method = "fc"\naverage_decay = 1.0\n', "average_decay: "),
         ('method = "fc"\nseed = -1\n', "seed: "),
         ('method = "fc"\nmilestones = ["soon"]\n', "milestones: 0: "),
+        ('method = "fc"\nmilestones = [60, -5]\n', "milestones: 1: "),
+        ('method = "fc"\nmilestones = [0]\n', "milestones: 0: "),
         ('method = "fc"\nstep = "both"\n', "step: "),
         ('method = "distilled"\nteacher = "distilled"\n', "Value error, a method cannot be its own teacher"),
         (
@@ -89,6 +91,10 @@ def test_a_file_states_only_differences(tmp_path: Path) -> None:
             'method = "r3an"\nteacher = "affine"\nbatch_rows = 4\nteacher_share = 0.75\n',
             "Value error, teacher_share leaves fewer than 2 rows",
         ),
+        (
+            'method = "distilled"\nteacher = "affine"\nbatch_rows = 64\nteacher_share = 0.001\n',
+            "Value error, teacher_share leaves no row of a batch to the teacher",
+        ),
         ('method = "r3an"\nsoft_target_share = 0.5\n', "Value error, soft_target_share needs a teacher"),
         ("method = \n", "not TOML"),
     ],
@@ -100,6 +106,15 @@ def test_bad_settings_are_refused_in_one_line_by_file_and_key(tmp_path: Path, te
         load_config(Method.FC, file)
     assert str(refused.value).startswith(f"{file}: {reason}"), str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("number", ["inf", "nan"])
+@pytest.mark.parametrize("key", [name for name, field in FitConfig.model_fields.items() if field.annotation is float])
+def test_numbers_that_are_not_finite_are_refused_by_key(tmp_path: Path, key: str, number: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(f'method = "fc"\n{key} = {number}\n')
+    with pytest.raises(ConfigError, match=f"{file}: {key}: "):
+        load_config(Method.FC, file)
 
 
 def test_settings_that_learn_nothing_are_refused() -> None:
@@ -131,6 +146,33 @@ def test_several_methods_take_their_own_file_or_the_shipped_one(tmp_path: Path) 
         load_configs(["magic"], [], seed=0)
     with pytest.raises(ConfigError, match="is for none of affine"):
         load_configs(["affine"], [file], seed=0)
+
+
+@pytest.mark.parametrize(
+    ("files", "seed", "shared"),
+    [([""], None, 0), (["seed = 5"], None, 5), (["seed = 5"], 3, 3), (["seed = 5", ""], None, 5)],
+)
+def test_methods_that_are_compared_share_the_seed_that_is_given_or_else_the_files(
+    tmp_path: Path, files: list[str], seed: int | None, shared: int
+) -> None:
+    written = write_settings(tmp_path, files)
+    configs = load_configs(["affine", "fc", "residual"], written, seed=seed)
+    assert [config.seed for config in configs] == [shared] * 3
+
+
+def test_files_that_name_different_seeds_are_refused_unless_one_is_given(tmp_path: Path) -> None:
+    first, second = write_settings(tmp_path, ["seed = 5", "seed = 6"])
+    with pytest.raises(ConfigError, match=f"{second}: seed: 6, but 5 in {first}"):
+        load_configs(["fc", "residual"], [first, second], seed=None)
+    assert [config.seed for config in load_configs(["fc", "residual"], [first, second], seed=7)] == [7, 7]
+
+
+def write_settings(folder: Path, texts: list[str]) -> list[Path]:
+    """Files of FC's and the residual method's settings."""
+    files = [folder / f"{method}.toml" for method in ("fc", "residual")[: len(texts)]]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(f'method = "{file.stem}"\n{text}\n')
+    return files
 
 
 def test_the_manifest_gets_every_setting_as_plain_values() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from contract.manifest import Method
+from tests.unit.training.samples import SOURCE, TARGET, write_pairs
 from training.errors import ConfigError
 from training.fit_command import FitRequest, run_fit
 from training.hardware import Hardware
@@ -35,3 +36,14 @@ def test_options_that_contradict_each_other_are_refused_before_anything_is_read(
     with view_progress(as_json=True) as view, pytest.raises(ConfigError, match=reason):
         run_fit(request, view)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("seed", "used"), [(None, 5), (0, 0), (3, 3)])
+def test_the_files_seed_counts_unless_one_is_given(tmp_path: Path, seed: int | None, used: int) -> None:
+    config = tmp_path / "affine.toml"
+    config.write_text('method = "affine"\nseed = 5\n')
+    pairs = write_pairs(tmp_path / "pairs.parquet")
+    request = FitRequest(pairs, tmp_path / "out", SOURCE, TARGET, Method.AFFINE, config, seed)
+    with view_progress(as_json=True) as view:
+        training = run_fit(request, view)["training"]
+    assert training["config"]["seed"] == used
