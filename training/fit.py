@@ -15,7 +15,7 @@ from training.config import FitConfig
 from training.contest import translator_id
 from training.errors import ConfigError, DataError, TrainingError
 from training.hardware import PLAIN, Hardware
-from training.lessons import TEACHER, Lesson, facts_of, shipped_lesson
+from training.lessons import TEACHER, Lesson, facts_of, same_settings, shipped_lesson
 from training.loop import OnIteration
 from training.methods.base import Fit, Rows, rows_sha256
 from training.methods.registry import empty_translator, entry
@@ -212,7 +212,7 @@ def _changed(found: FittedFacts, facts: FittedFacts) -> list[str]:
         "spaces": (found.source, found.target) == (facts.source, facts.target),
         "data": before.data_fingerprint == now.data_fingerprint,
         "rows": rows == (now.rows, now.identities, now.rows_sha256),
-        "settings": before.config == now.config,
+        "settings": same_settings(before.config, now.config),
     }
     return [what for what, is_same in same.items() if not is_same]
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from training.config import FitConfig, load_config
 
 TEACHER = "teacher"  # the folder of a teacher within its student's, and what its settings are called in the student's
@@ -47,3 +49,11 @@ def read_facts(facts: Mapping[str, Any], folder: Path) -> tuple[FitConfig, Lesso
         return config, shipped_lesson(config, folder)
     settings, lesson = read_facts(taught, folder / TEACHER)
     return config, Lesson(settings, folder, lesson)
+
+
+def same_settings(facts: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether two fits had the same settings; one from before a setting existed had its default."""
+    try:
+        return read_facts(facts, Path()) == read_facts(others, Path())
+    except ValidationError:
+        return False

@@ -146,6 +146,16 @@ def test_a_finished_fit_that_does_not_name_its_rows_is_known_by_their_number(pai
         fit(pairs, out, configure(Method.AFFINE), np.arange(len(pairs) // 2 + 1))
 
 
+def test_a_finished_fit_from_before_a_setting_existed_has_its_default(pairs: PairedFeatures, out: Path) -> None:
+    translator, facts = fit(pairs, out, configure(Method.FC))
+    config = {key: value for key, value in facts.training.config.items() if key != "average_decay"}
+    older = facts.training.model_copy(update={"config": config})
+    save(translator, replace(facts, training=older), out)
+    assert fit(pairs, out, configure(Method.FC))[1].training == older
+    with pytest.raises(ConfigError, match="finished fit by other settings; "):
+        fit(pairs, out, configure(Method.FC, average_decay=0.5))
+
+
 @pytest.mark.parametrize("method", [Method.PROCRUSTES, Method.FC])
 def test_a_finished_fit_by_other_software_is_taken_up_as_what_it_is(
     pairs: PairedFeatures, out: Path, monkeypatch: pytest.MonkeyPatch, method: Method
