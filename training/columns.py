@@ -136,11 +136,14 @@ def feature_spaces(file: Path) -> list[str]:
 
 
 def features(part: Part, space: str) -> Features:
-    """Raw features [n, dim]. Raises DataError for NaN, infinities, absurd magnitudes and zero vectors."""
+    """Raw features [n, dim]. Raises DataError for nulls, NaN, infinities, absurd magnitudes and zero vectors."""
     column = part.column(space)
-    vectors = np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), column.type.list_size)
+    entries, dim = column.flatten(), column.type.list_size
+    if entries.null_count:  # numpy would make them NaN
+        raise part.refusal("holds null", space, int(np.argmax(entries.is_null())) // dim)
+    vectors = np.asarray(entries, dtype=np.float32).reshape(len(column), dim)
     try:
-        check_features(vectors, vectors.shape[1])
+        check_features(vectors, dim)
     except VectorError as error:
         raise part.refusal(error.reason, space, error.row) from error
     return vectors

@@ -100,7 +100,7 @@ def _changed(folder: Path, name: str, row: int, value: object) -> Path:
         (SOURCE, [0.0] * SOURCE_DIM, "zero vector"),
         (SOURCE, [1.0, float("nan")] * (SOURCE_DIM // 2), "NaN or infinity"),
         (SOURCE, [1.0, float("inf")] * (SOURCE_DIM // 2), "NaN or infinity"),
-        (SOURCE, [1.0, None] * (SOURCE_DIM // 2), "NaN or infinity"),
+        (SOURCE, [1.0, None] * (SOURCE_DIM // 2), "holds null"),
         (SOURCE, [1e30] * SOURCE_DIM, "exceeds"),
     ],
 )
