@@ -110,6 +110,18 @@ def test_a_bad_value_is_refused_by_file_column_and_row(tmp_path: Path, name: str
     _assert_one_line(refused.value, f"{tmp_path / 'p.parquet'}, column {name}, row 17: ")
 
 
+@pytest.mark.parametrize(("raw", "kind"), [(pa.binary(), pa.string()), (pa.large_binary(), pa.large_string())])
+def test_image_ids_are_told_apart_by_their_bytes_which_need_not_be_text(
+    tmp_path: Path, raw: pa.DataType, kind: pa.DataType
+) -> None:
+    names = [b"\xff%d" % row for row in range(ROWS)]
+    distinct = sample_columns() | {"image_id": pa.array(names, raw).view(kind)}
+    assert len(read_pairs(write_pairs(tmp_path / "p.parquet", distinct), SPACES, tmp_path / "cache")) == ROWS
+    repeated = distinct | {"image_id": pa.array([*names[:17], names[3], *names[18:]], raw).view(kind)}
+    with pytest.raises(DataError, match="column image_id, row 17: image_id occurs before"):
+        read_pairs(write_pairs(tmp_path / "p.parquet", repeated), SPACES, tmp_path / "cache")
+
+
 def test_a_message_holds_no_image_id(tmp_path: Path) -> None:
     with pytest.raises(DataError) as refused:
         read_pairs(_changed(tmp_path, "image_id", 17, "image-3"), SPACES, tmp_path / "cache")
