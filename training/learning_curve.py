@@ -19,7 +19,7 @@ from training.models.translator import translate
 from training.pairs import DISTRACTOR, PairedFeatures, parquet_files
 from training.preflight import check_judgeable, check_learnable
 from training.proof import Natives, Stage, judge_natives, set_stage
-from training.repeats import first_shared, refusal
+from training.repeats import SAME_VECTOR, first_shared, refusal
 from training.training_sets import Kind, Sources, TrainingSet, training_sets
 from training.workspace import workspace, write_atomically
 
@@ -118,7 +118,7 @@ def _check_apart(other: PairedFeatures, pairs: PairedFeatures, held_out: Rows) -
         shared = first_shared(_digests(features, trained), _digests(pairs.features[space], held_out))
         if shared is not None:
             file_rows = [int(pq.read_metadata(file).num_rows) for file in files]
-            reason = f"same vector as in a held-out row of {pairs.path}"
+            reason = f"{SAME_VECTOR} as in a held-out row of {pairs.path}"
             raise refusal(reason, space, int(trained[shared]), files, file_rows)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from training.columns import IMAGE_ID, Digests, Identities
 from training.errors import DataError
 
+SAME_VECTOR = "same vector up to its length"  # which nothing that trains or judges looks at
+
 
 def check_image_ids(digests: Digests, files: Sequence[Path], file_rows: Sequence[int]) -> None:
     """Refuse an image id, by its digest [N, 2], that occurs before. Raises DataError."""
@@ -21,7 +23,7 @@ def check_vectors(
 ) -> None:
     """Refuse a vector, by its digest [N, 2], that occurs before: one photo stands there twice, or rows were shifted.
 
-    Of one identity it would be found by itself; of two, which no encoder gives the same numbers, one is wrong.
+    Of one identity it would be found by itself; of two, which no encoder gives the same direction, one is wrong.
 
     Raises:
         DataError: with the later row.
@@ -30,7 +32,7 @@ def check_vectors(
     if len(later):
         first = int(later.argmin())
         other = identities[later[first]] != identities[earlier[first]]
-        reason = "same vector as in a row before" + (", of another identity" if other else "")
+        reason = f"{SAME_VECTOR} as in a row before" + (", of another identity" if other else "")
         raise refusal(reason, space, int(later[first]), files, file_rows)
 
 
