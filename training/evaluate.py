@@ -20,7 +20,7 @@ from training.columns import DISTRACTOR, IDENTITY, IMAGE_ID, Digests
 from training.errors import DataError
 from training.identification import FARS, FPIRS, judge
 from training.pairs import parquet_files
-from training.repeats import SAME_VECTOR, check_image_ids, check_vectors, first_shared, refusal
+from training.repeats import check_image_ids, check_vectors, first_shared, likeness, refusal
 
 TRANSLATE_ROWS = 512
 
@@ -170,7 +170,9 @@ def _check_apart(probes: _Faces, gallery: _Faces) -> None:
     for space in [space for space in probes.features if space in gallery.features]:
         shared = first_shared(probes.digests[space], gallery.digests[space])
         if shared is not None:
-            raise refusal(f"{SAME_VECTOR} as in a row of {gallery.path}", space, shared, probes.files, probes.file_rows)
+            raise refusal(
+                f"{likeness(space)} as in a row of {gallery.path}", space, shared, probes.files, probes.file_rows
+            )
 
 
 def _judge(shown: _Faces, probes: Features, gallery: _Faces, space: str) -> dict[str, Any]:

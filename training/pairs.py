@@ -45,6 +45,7 @@ class PairedFeatures:
     identities: Identities  # [N]
     features: dict[str, Features]  # space id -> [N, dim], raw
     images: Images | None  # [N, 56, 56, 3]
+    digests: dict[str, Digests]  # image_id and each space -> [N, 2], of rows as they were read
 
     def __len__(self) -> int:
         """Rows."""
@@ -84,23 +85,23 @@ def read_pairs(
             for i, (space, dim) in enumerate(dims.items())
         },
         images=_allocate(cache_dir / "image.npy", (rows, IMAGE_SIDE, IMAGE_SIDE, 3), np.uint8) if images else None,
+        digests={
+            name: _allocate(cache_dir / f"digests-{i}.npy", (rows, 2), np.uint64)
+            for i, name in enumerate([IMAGE_ID, *spaces])
+        },
     )
-    digests = {
-        name: _allocate(cache_dir / f"digests-{i}.npy", (rows, 2), np.uint64)
-        for i, name in enumerate([IMAGE_ID, *spaces])
-    }
     done = 0
     for file in files:
         for part in columns.read_parts(file, [*names, *spaces]):
-            _store(part, pairs, digests, slice(done, done + part.batch.num_rows))
+            _store(part, pairs, slice(done, done + part.batch.num_rows))
             done += part.batch.num_rows
             if on_rows is not None:
                 on_rows(done, rows)
-    check_image_ids(digests[IMAGE_ID], files, file_rows)
+    check_image_ids(pairs.digests[IMAGE_ID], files, file_rows)
     if len(np.unique(pairs.identities[pairs.identities != DISTRACTOR])) < 2:
         raise DataError(str(path), "fewer than two identities", column=IDENTITY)
     for space in [space for space in spaces if dims[space] > 1]:  # of one dimension all are the same, up to length
-        check_vectors(digests[space], pairs.identities, space, files, file_rows)
+        check_vectors(pairs.digests[space], pairs.identities, space, files, file_rows)
     return pairs
 
 
@@ -121,12 +122,12 @@ def fingerprint(files: list[Path]) -> str:
     return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
 
 
-def _store(part: columns.Part, pairs: PairedFeatures, digests: dict[str, Digests], rows: slice) -> None:
-    digests[IMAGE_ID][rows] = columns.image_id_digests(part)
+def _store(part: columns.Part, pairs: PairedFeatures, rows: slice) -> None:
+    pairs.digests[IMAGE_ID][rows] = columns.image_id_digests(part)
     pairs.identities[rows] = columns.identities(part)
     for space, array in pairs.features.items():
         array[rows] = columns.features(part, space)
-        digests[space][rows] = columns.vector_digests(array[rows])
+        pairs.digests[space][rows] = columns.vector_digests(array[rows])
     if pairs.images is not None:
         pairs.images[rows] = columns.faces(part)
 
