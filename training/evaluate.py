@@ -32,7 +32,7 @@ class _Faces:
     path: Path
     identities: NDArray[np.int32]  # [N]; -1: a distractor
     features: dict[str, Features]  # space id -> [N, dim], raw
-    digests: dict[str, Digests]  # space id -> [N, 2]
+    digests: dict[str, Digests]  # image_id, if there, and each space -> [N, 2]
     files: list[Path]
     file_rows: list[int]
 
@@ -166,13 +166,15 @@ def _check_mates(probes: _Faces, gallery: _Faces) -> None:
 
 
 def _check_apart(probes: _Faces, gallery: _Faces) -> None:
-    """Refuse a probe that is enrolled itself: it would be found however bad the translator is."""
-    for space in [space for space in probes.features if space in gallery.features]:
-        shared = first_shared(probes.digests[space], gallery.digests[space])
+    """Refuse a probe that is enrolled itself: it would be found however bad the translator is.
+
+    By its image id where both files tell it, as they often have no space in common.
+    """
+    for column in [column for column in probes.digests if column in gallery.digests]:
+        shared = first_shared(probes.digests[column], gallery.digests[column])
         if shared is not None:
-            raise refusal(
-                f"{likeness(space)} as in a row of {gallery.path}", space, shared, probes.files, probes.file_rows
-            )
+            reason = f"{likeness(column)} as in a row of {gallery.path}"
+            raise refusal(reason, column, shared, probes.files, probes.file_rows)
 
 
 def _judge(shown: _Faces, probes: Features, gallery: _Faces, space: str) -> dict[str, Any]:

@@ -42,6 +42,12 @@ def write(file: Path, identities: np.ndarray, **columns: np.ndarray) -> Path:
     return file
 
 
+def named(file: Path, names: list[str]) -> Path:
+    """The file with a column of image ids."""
+    pq.write_table(pq.read_table(file).append_column("image_id", pa.array(names)), file)
+    return file
+
+
 @pytest.fixture
 def translator(tmp_path: Path) -> Path:
     return write_translator(tmp_path / "repository")
@@ -114,9 +120,7 @@ def test_a_row_that_is_no_feature_is_named(translator: Path, tmp_path: Path, gal
 
 
 def test_a_repeated_row_is_named(translator: Path, probes: Path, gallery: Path) -> None:
-    table = pq.read_table(gallery)
-    names = pa.array([f"image-{row - (row == 9)}" for row in range(len(table))])
-    pq.write_table(table.append_column("image_id", names), gallery)
+    named(gallery, [f"image-{row - (row == 9)}" for row in range(SUBJECTS + DISTRACTORS)])
     with pytest.raises(DataError, match=r"gallery\.parquet, column image_id, row 9: image_id occurs before"):
         evaluate(translator, probes, gallery)
 
@@ -144,6 +148,22 @@ def test_a_probe_that_is_enrolled_itself_is_named(
         match=rf"probes\.parquet, column {space}, row 7: same vector up to its length as in a row of .*g\.parquet",
     ):
         evaluate(translator, probes, wrong)
+
+
+def test_a_photo_of_both_files_is_named_though_they_have_no_space_in_common(translator: Path, tmp_path: Path) -> None:
+    probes = write(tmp_path / "p.parquet", np.arange(SUBJECTS), source_24=faces(1)[0][:SUBJECTS])
+    gallery = write(tmp_path / "g.parquet", np.arange(SUBJECTS), target_16=faces(2)[1][:SUBJECTS])
+    named(probes, [f"shown-{row}" for row in range(SUBJECTS)])
+    named(gallery, ["shown-7" if row == 30 else f"enrolled-{row}" for row in range(SUBJECTS)])
+    with pytest.raises(
+        DataError, match=r"p\.parquet, column image_id, row 7: same image_id as in a row of .*g\.parquet"
+    ):
+        evaluate(translator, probes, gallery)
+
+
+def test_image_ids_of_one_file_alone_are_compared_with_nothing(translator: Path, probes: Path, gallery: Path) -> None:
+    found = evaluate(translator, probes, gallery)
+    assert evaluate(translator, named(probes, [f"image-{row}" for row in range(SUBJECTS)]), gallery) == found
 
 
 def test_a_probe_that_is_enrolled_itself_is_named_in_its_own_file(
