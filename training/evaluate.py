@@ -19,7 +19,7 @@ from training.bootstrap import count_subjects
 from training.columns import DISTRACTOR, IDENTITY, IMAGE_ID, Digests
 from training.errors import DataError
 from training.identification import FARS, FPIRS, judge
-from training.pairs import parquet_files
+from training.pairs import allocate, parquet_files
 from training.repeats import check_image_ids, check_vectors, first_shared, likeness, refusal
 
 TRANSLATE_ROWS = 512
@@ -134,9 +134,7 @@ def _read(path: Path, needed: FeatureSpace, optional: FeatureSpace, cache: Path)
     cache.mkdir()
     identities = np.empty(rows, np.int32)
     features = {
-        space.id: np.lib.format.open_memmap(
-            cache / f"{number}.npy", mode="w+", dtype=np.float32, shape=(rows, space.dim)
-        )
+        space.id: allocate(cache / f"{number}.npy", (rows, space.dim), np.float32)
         for number, space in enumerate(spaces)
     }
     digests = {name: np.empty((rows, 2), np.uint64) for name in (*names[1:], *features)}

@@ -1,6 +1,8 @@
 """Paired features: Parquet in, arrays out. Streamed part by part into files that are memory-mapped."""
 
 import hashlib
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ __all__ = [
     "IMAGE_ID",
     "OnRows",
     "PairedFeatures",
+    "allocate",
     "feature_spaces",
     "fingerprint",
     "parquet_files",
@@ -79,14 +82,14 @@ def read_pairs(
     pairs = PairedFeatures(
         path=path,
         fingerprint=fingerprint(files),
-        identities=_allocate(cache_dir / "identity.npy", (rows,), np.int32),
+        identities=allocate(cache_dir / "identity.npy", (rows,), np.int32),
         features={
-            space: _allocate(cache_dir / f"{i}.npy", (rows, dim), np.float32)
+            space: allocate(cache_dir / f"{i}.npy", (rows, dim), np.float32)
             for i, (space, dim) in enumerate(dims.items())
         },
-        images=_allocate(cache_dir / "image.npy", (rows, IMAGE_SIDE, IMAGE_SIDE, 3), np.uint8) if images else None,
+        images=allocate(cache_dir / "image.npy", (rows, IMAGE_SIDE, IMAGE_SIDE, 3), np.uint8) if images else None,
         digests={
-            name: _allocate(cache_dir / f"digests-{i}.npy", (rows, 2), np.uint64)
+            name: allocate(cache_dir / f"digests-{i}.npy", (rows, 2), np.uint64)
             for i, name in enumerate([IMAGE_ID, *spaces])
         },
     )
@@ -117,6 +120,22 @@ def parquet_files(path: Path) -> list[Path]:
     return [path]
 
 
+def allocate(file: Path, shape: tuple[int, ...], kind: type[Scalar]) -> NDArray[Scalar]:
+    """A new array in a mapped file, for which the disk has room: else writing to it would end the process by SIGBUS.
+
+    Raises:
+        DataError: the disk has none, by the file.
+    """
+    try:
+        array = np.lib.format.open_memmap(file, mode="w+", dtype=kind, shape=shape)
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        needed = math.prod(shape) * np.dtype(kind).itemsize
+        raise DataError(str(file), f"no room for {needed} bytes: {error.strerror}") from error
+    return array
+
+
 def fingerprint(files: list[Path]) -> str:
     """sha256 of the files' sha256s, in order; one file's own sha256 is not special."""
     return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
@@ -130,7 +149,3 @@ def _store(part: columns.Part, pairs: PairedFeatures, rows: slice) -> None:
         pairs.digests[space][rows] = columns.vector_digests(array[rows])
     if pairs.images is not None:
         pairs.images[rows] = columns.faces(part)
-
-
-def _allocate(file: Path, shape: tuple[int, ...], kind: type[Scalar]) -> NDArray[Scalar]:
-    return np.lib.format.open_memmap(file, mode="w+", dtype=kind, shape=shape)

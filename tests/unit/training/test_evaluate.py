@@ -1,5 +1,8 @@
 """A translator's folder and two Parquet files in, a judgement out."""
 
+import errno
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +219,21 @@ def test_an_empty_file_is_named(translator: Path, tmp_path: Path, gallery: Path)
 def test_a_missing_file_is_named(translator: Path, tmp_path: Path, gallery: Path) -> None:
     with pytest.raises(DataError, match="missing"):
         evaluate(translator, tmp_path / "missing.parquet", gallery)
+
+
+def test_a_full_disk_is_refused_and_leaves_nothing_behind(
+    translator: Path, probes: Path, gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(DataError, match=rf"^{scratch}/.*: no room for 3840 bytes: No space left on device$"):
+        evaluate(translator, probes, gallery)
+    assert not list(scratch.iterdir())
 
 
 def test_a_tampered_translator_is_not_judged(translator: Path, probes: Path, gallery: Path) -> None:
