@@ -2,6 +2,9 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -233,6 +236,26 @@ def test_a_full_disk_is_refused_and_leaves_nothing_behind(
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     with pytest.raises(DataError, match=rf"^{scratch}/.*: no room for 3840 bytes: No space left on device$"):
         evaluate(translator, probes, gallery)
+    assert not list(scratch.iterdir())
+
+
+KILLED_WHILE_READING = """
+import os, sys
+from pathlib import Path
+from training import columns
+from training.evaluate import evaluate
+read = columns.identities
+columns.identities = lambda part: read(part) if part.file.name != "gallery.parquet" else os.kill(os.getpid(), 9)
+evaluate(*map(Path, sys.argv[1:]))
+"""
+
+
+def test_a_kill_leaves_no_feature_on_the_disk(translator: Path, probes: Path, gallery: Path, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-c", KILLED_WHILE_READING, *map(str, (translator, probes, gallery))]
+    done = subprocess.run(command, check=False, env=os.environ | {"TMPDIR": str(scratch)}, timeout=120)
+    assert done.returncode == -signal.SIGKILL
     assert not list(scratch.iterdir())
 
 
