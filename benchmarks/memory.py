@@ -17,7 +17,7 @@ COPIES = 10
 PART_ROWS = 1024
 SAMPLE_S = 0.02
 FIT_S_MAX = 1800.0
-LENGTHENED = 1e-3  # a copy's vectors, for no two people have the same one
+TILTED = 1e-2  # a copy's vectors, for no two people have the same one, whatever its length
 
 
 def repeat_pairs(pairs: Path, copies: int, out: Path) -> int:
@@ -44,8 +44,9 @@ def _renamed(batch: pa.RecordBatch, copy: int, people: int) -> pa.RecordBatch:
             numbers = np.asarray(column)
             renamed.append(pa.array(np.where(numbers == DISTRACTOR, numbers, numbers + copy * people), field.type))
         elif pa.types.is_fixed_size_list(field.type):
-            vectors = np.asarray(column.flatten()) * np.float32(1 + copy * LENGTHENED)
-            renamed.append(pa.FixedSizeListArray.from_arrays(pa.array(vectors), field.type.list_size))
+            vectors = np.asarray(column.flatten()).reshape(len(column), -1)
+            tilted = vectors + np.float32(copy * TILTED) * np.roll(vectors, 1, axis=1)
+            renamed.append(pa.FixedSizeListArray.from_arrays(pa.array(tilted.ravel()), field.type.list_size))
         else:
             renamed.append(column)
     return pa.RecordBatch.from_arrays(renamed, schema=batch.schema)

@@ -19,8 +19,8 @@ from training.bootstrap import count_subjects
 from training.columns import DISTRACTOR, IDENTITY, IMAGE_ID, Digests
 from training.errors import DataError
 from training.identification import FARS, FPIRS, judge
-from training.pairs import parquet_files
-from training.repeats import check_image_ids, check_vectors, first_shared, refusal
+from training.pairs import allocate, parquet_files
+from training.repeats import check_image_ids, check_vectors, first_shared, likeness, refusal
 
 TRANSLATE_ROWS = 512
 
@@ -32,7 +32,7 @@ class _Faces:
     path: Path
     identities: NDArray[np.int32]  # [N]; -1: a distractor
     features: dict[str, Features]  # space id -> [N, dim], raw
-    digests: dict[str, Digests]  # space id -> [N, 2]
+    digests: dict[str, Digests]  # image_id, if there, and each space -> [N, 2]
     files: list[Path]
     file_rows: list[int]
 
@@ -56,31 +56,30 @@ def evaluate(version_dir: Path, probes: Path, gallery: Path) -> dict[str, Any]:
     """
     manifest = _manifest(version_dir)
     source, target = manifest.source, manifest.target
-    with tempfile.TemporaryDirectory(prefix="r3an-evaluate-") as cache:
-        shown = _read(probes, source, target, Path(cache) / "probes")
-        enrolled = _read(gallery, target, source, Path(cache) / "gallery")
-        _check_mates(shown, enrolled)
-        _check_apart(shown, enrolled)
-        translated = translate(version_dir, shown.features[source.id], target.dim)
-        natives = {
-            space: _judge(shown, shown.features[space], enrolled, space)
-            for space in (source.id, target.id)
-            if space in shown.features and space in enrolled.features
-        }
-        return {
-            "translator": manifest.id,
-            "version": manifest.version,
-            "method": str(manifest.method),
-            "source": source.id,
-            "target": target.id,
-            "probes": len(shown),
-            "gallery": len(enrolled),
-            "gallery_subjects": count_subjects(enrolled.identities),
-            "distractors": int((~np.isin(enrolled.identities, shown.known)).sum()),
-            "translated": _judge(shown, translated, enrolled, target.id),
-            "source_native": natives.get(source.id),
-            "target_native": natives.get(target.id),
-        }
+    shown = _read(probes, source, target)
+    enrolled = _read(gallery, target, source)
+    _check_mates(shown, enrolled)
+    _check_apart(shown, enrolled)
+    translated = translate(version_dir, shown.features[source.id], target.dim)
+    natives = {
+        space: _judge(shown, shown.features[space], enrolled, space)
+        for space in (source.id, target.id)
+        if space in shown.features and space in enrolled.features
+    }
+    return {
+        "translator": manifest.id,
+        "version": manifest.version,
+        "method": str(manifest.method),
+        "source": source.id,
+        "target": target.id,
+        "probes": len(shown),
+        "gallery": len(enrolled),
+        "gallery_subjects": count_subjects(enrolled.identities),
+        "distractors": int((~np.isin(enrolled.identities, shown.known)).sum()),
+        "translated": _judge(shown, translated, enrolled, target.id),
+        "source_native": natives.get(source.id),
+        "target_native": natives.get(target.id),
+    }
 
 
 def translate(version_dir: Path, features: Features, target_dim: int) -> Features:
@@ -116,7 +115,7 @@ def _manifest(version_dir: Path) -> TranslatorManifest:
         raise DataError(str(version_dir), f"not a usable translator version: {error}") from error
 
 
-def _read(path: Path, needed: FeatureSpace, optional: FeatureSpace, cache: Path) -> _Faces:
+def _read(path: Path, needed: FeatureSpace, optional: FeatureSpace) -> _Faces:
     """The needed space's column, and the optional one's if it is there, through bounded parts into mapped memory."""
     files = parquet_files(path)
     present = columns.feature_spaces(files[0])
@@ -131,14 +130,8 @@ def _read(path: Path, needed: FeatureSpace, optional: FeatureSpace, cache: Path)
     rows = sum(file_rows)
     if rows == 0:
         raise DataError(str(path), "holds no rows")
-    cache.mkdir()
     identities = np.empty(rows, np.int32)
-    features = {
-        space.id: np.lib.format.open_memmap(
-            cache / f"{number}.npy", mode="w+", dtype=np.float32, shape=(rows, space.dim)
-        )
-        for number, space in enumerate(spaces)
-    }
+    features = {space.id: _nameless(rows, space.dim) for space in spaces}
     digests = {name: np.empty((rows, 2), np.uint64) for name in (*names[1:], *features)}
     first = 0
     for file in files:
@@ -155,7 +148,13 @@ def _read(path: Path, needed: FeatureSpace, optional: FeatureSpace, cache: Path)
         check_image_ids(digests[IMAGE_ID], files, file_rows)
     for name in features:
         check_vectors(digests[name], identities, name, files, file_rows)
-    return _Faces(path, identities, dict(features), digests, files, file_rows)
+    return _Faces(path, identities, features, digests, files, file_rows)
+
+
+def _nameless(rows: int, dim: int) -> Features:
+    """Features [rows, dim] in a mapped file without a name, which ends with the process, however that ends."""
+    with tempfile.TemporaryDirectory(prefix="r3an-evaluate-") as folder:
+        return allocate(Path(folder) / "features.npy", (rows, dim), np.float32)
 
 
 def _check_mates(probes: _Faces, gallery: _Faces) -> None:
@@ -166,11 +165,15 @@ def _check_mates(probes: _Faces, gallery: _Faces) -> None:
 
 
 def _check_apart(probes: _Faces, gallery: _Faces) -> None:
-    """Refuse a probe that is enrolled itself: it would be found however bad the translator is."""
-    for space in [space for space in probes.features if space in gallery.features]:
-        shared = first_shared(probes.digests[space], gallery.digests[space])
+    """Refuse a probe that is enrolled itself: it would be found however bad the translator is.
+
+    By its image id where both files tell it, as they often have no space in common.
+    """
+    for column in [column for column in probes.digests if column in gallery.digests]:
+        shared = first_shared(probes.digests[column], gallery.digests[column])
         if shared is not None:
-            raise refusal(f"same vector as in a row of {gallery.path}", space, shared, probes.files, probes.file_rows)
+            reason = f"{likeness(column)} as in a row of {gallery.path}"
+            raise refusal(reason, column, shared, probes.files, probes.file_rows)
 
 
 def _judge(shown: _Faces, probes: Features, gallery: _Faces, space: str) -> dict[str, Any]:

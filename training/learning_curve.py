@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from contract.vectors import Features
 from training.bootstrap import count_subjects
-from training.columns import Digests, vector_digests
 from training.contest import Contest, OnMethod, OnStage
 from training.errors import ConfigError, DivergedError
 from training.fit import fit_pairs, load_for, split_identities
-from training.methods.base import Rows, chunks
+from training.methods.base import Rows
 from training.models.translator import translate
 from training.pairs import DISTRACTOR, PairedFeatures, parquet_files
 from training.preflight import check_judgeable, check_learnable
 from training.proof import Natives, Stage, judge_natives, set_stage
-from training.repeats import first_shared, refusal
+from training.repeats import first_shared, likeness, refusal
 from training.training_sets import Kind, Sources, TrainingSet, training_sets
 from training.workspace import workspace, write_atomically
 
@@ -105,7 +103,7 @@ def _read_other(
 
 
 def _check_apart(other: PairedFeatures, pairs: PairedFeatures, held_out: Rows) -> None:
-    """Refuse another domain that would train on held-out vectors, however its file differs; 16 bytes a row are held.
+    """Refuse another domain that would train on held-out photos or vectors, however its file differs.
 
     Its distractors are not trained on.
 
@@ -113,17 +111,13 @@ def _check_apart(other: PairedFeatures, pairs: PairedFeatures, held_out: Rows) -
         DataError: with the first such row.
     """
     trained = np.flatnonzero(np.asarray(other.identities) != DISTRACTOR)
-    files = parquet_files(other.path)
-    for space, features in other.features.items():
-        shared = first_shared(_digests(features, trained), _digests(pairs.features[space], held_out))
+    for column, digests in other.digests.items():
+        shared = first_shared(digests[trained], pairs.digests[column][held_out])
         if shared is not None:
+            files = parquet_files(other.path)
             file_rows = [int(pq.read_metadata(file).num_rows) for file in files]
-            reason = f"same vector as in a held-out row of {pairs.path}"
-            raise refusal(reason, space, int(trained[shared]), files, file_rows)
-
-
-def _digests(features: Features, rows: Rows) -> Digests:
-    return np.concatenate([vector_digests(np.asarray(features[part])) for part in chunks(rows)])
+            reason = f"{likeness(column)} as in a held-out row of {pairs.path}"
+            raise refusal(reason, column, int(trained[shared]), files, file_rows)
 
 
 def _judge_methods(

@@ -1,6 +1,8 @@
 """Paired features: Parquet in, arrays out. Streamed part by part into files that are memory-mapped."""
 
 import hashlib
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ __all__ = [
     "IMAGE_ID",
     "OnRows",
     "PairedFeatures",
+    "allocate",
     "feature_spaces",
     "fingerprint",
     "parquet_files",
@@ -45,6 +48,7 @@ class PairedFeatures:
     identities: Identities  # [N]
     features: dict[str, Features]  # space id -> [N, dim], raw
     images: Images | None  # [N, 56, 56, 3]
+    digests: dict[str, Digests]  # image_id and each space -> [N, 2], of rows as they were read
 
     def __len__(self) -> int:
         """Rows."""
@@ -78,29 +82,29 @@ def read_pairs(
     pairs = PairedFeatures(
         path=path,
         fingerprint=fingerprint(files),
-        identities=_allocate(cache_dir / "identity.npy", (rows,), np.int32),
+        identities=allocate(cache_dir / "identity.npy", (rows,), np.int32),
         features={
-            space: _allocate(cache_dir / f"{i}.npy", (rows, dim), np.float32)
+            space: allocate(cache_dir / f"{i}.npy", (rows, dim), np.float32)
             for i, (space, dim) in enumerate(dims.items())
         },
-        images=_allocate(cache_dir / "image.npy", (rows, IMAGE_SIDE, IMAGE_SIDE, 3), np.uint8) if images else None,
+        images=allocate(cache_dir / "image.npy", (rows, IMAGE_SIDE, IMAGE_SIDE, 3), np.uint8) if images else None,
+        digests={
+            name: allocate(cache_dir / f"digests-{i}.npy", (rows, 2), np.uint64)
+            for i, name in enumerate([IMAGE_ID, *spaces])
+        },
     )
-    digests = {
-        name: _allocate(cache_dir / f"digests-{i}.npy", (rows, 2), np.uint64)
-        for i, name in enumerate([IMAGE_ID, *spaces])
-    }
     done = 0
     for file in files:
         for part in columns.read_parts(file, [*names, *spaces]):
-            _store(part, pairs, digests, slice(done, done + part.batch.num_rows))
+            _store(part, pairs, slice(done, done + part.batch.num_rows))
             done += part.batch.num_rows
             if on_rows is not None:
                 on_rows(done, rows)
-    check_image_ids(digests[IMAGE_ID], files, file_rows)
+    check_image_ids(pairs.digests[IMAGE_ID], files, file_rows)
     if len(np.unique(pairs.identities[pairs.identities != DISTRACTOR])) < 2:
         raise DataError(str(path), "fewer than two identities", column=IDENTITY)
-    for space in spaces:
-        check_vectors(digests[space], pairs.identities, space, files, file_rows)
+    for space in [space for space in spaces if dims[space] > 1]:  # of one dimension all are the same, up to length
+        check_vectors(pairs.digests[space], pairs.identities, space, files, file_rows)
     return pairs
 
 
@@ -116,20 +120,32 @@ def parquet_files(path: Path) -> list[Path]:
     return [path]
 
 
+def allocate(file: Path, shape: tuple[int, ...], kind: type[Scalar]) -> NDArray[Scalar]:
+    """A new array in a mapped file, for which the disk has room: else writing to it would end the process by SIGBUS.
+
+    Raises:
+        DataError: the disk has none, by the file.
+    """
+    try:
+        array = np.lib.format.open_memmap(file, mode="w+", dtype=kind, shape=shape)
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        needed = math.prod(shape) * np.dtype(kind).itemsize
+        raise DataError(str(file), f"no room for {needed} bytes: {error.strerror}") from error
+    return array
+
+
 def fingerprint(files: list[Path]) -> str:
     """sha256 of the files' sha256s, in order; one file's own sha256 is not special."""
     return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
 
 
-def _store(part: columns.Part, pairs: PairedFeatures, digests: dict[str, Digests], rows: slice) -> None:
-    digests[IMAGE_ID][rows] = columns.image_id_digests(part)
+def _store(part: columns.Part, pairs: PairedFeatures, rows: slice) -> None:
+    pairs.digests[IMAGE_ID][rows] = columns.image_id_digests(part)
     pairs.identities[rows] = columns.identities(part)
     for space, array in pairs.features.items():
         array[rows] = columns.features(part, space)
-        digests[space][rows] = columns.vector_digests(array[rows])
+        pairs.digests[space][rows] = columns.vector_digests(array[rows])
     if pairs.images is not None:
         pairs.images[rows] = columns.faces(part)
-
-
-def _allocate(file: Path, shape: tuple[int, ...], kind: type[Scalar]) -> NDArray[Scalar]:
-    return np.lib.format.open_memmap(file, mode="w+", dtype=kind, shape=shape)

@@ -21,7 +21,7 @@ def check_vectors(
 ) -> None:
     """Refuse a vector, by its digest [N, 2], that occurs before: one photo stands there twice, or rows were shifted.
 
-    Of one identity it would be found by itself; of two, which no encoder gives the same numbers, one is wrong.
+    Of one identity it would be found by itself; of two, which no encoder gives the same direction, one is wrong.
 
     Raises:
         DataError: with the later row.
@@ -30,15 +30,20 @@ def check_vectors(
     if len(later):
         first = int(later.argmin())
         other = identities[later[first]] != identities[earlier[first]]
-        reason = "same vector as in a row before" + (", of another identity" if other else "")
+        reason = f"{likeness(space)} as in a row before" + (", of another identity" if other else "")
         raise refusal(reason, space, int(later[first]), files, file_rows)
 
 
 def first_shared(digests: Digests, others: Digests) -> int | None:
-    """The first vector, by its digest [N, 2], that is among others [M, 2]; none where they have nothing in common."""
+    """The first row, by its digest [N, 2], that is among others [M, 2]; none where they have nothing in common."""
     later, earlier = _repeats(np.concatenate([others, digests]))
     shared = later[(earlier < len(others)) & (later >= len(others))]
     return int(shared.min()) - len(others) if len(shared) else None
+
+
+def likeness(column: str) -> str:
+    """What rows with one digest in a column have in common; nothing that trains or judges looks at a length."""
+    return "same image_id" if column == IMAGE_ID else "same vector up to its length"
 
 
 def _repeats(digests: Digests) -> tuple[Identities, Identities]:

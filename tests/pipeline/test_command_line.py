@@ -72,7 +72,7 @@ def test_evaluate_refuses_probes_that_are_enrolled_themselves(bakeoff: Bakeoff) 
     version = bakeoff.out / "candidates" / "affine" / f"{SOURCE}--{TARGET}" / "1"
     pairs = str(bakeoff.pairs)
     done = r3an("evaluate", "--translator", str(version), "--probes", pairs, "--gallery", pairs, "--json")
-    assert_refused(done, pairs, f"column {SOURCE}, row 0: same vector")
+    assert_refused(done, pairs, "column image_id, row 0: same image_id as in a row of")
 
 
 def test_fit_then_export_publishes_a_judged_version(bakeoff: Bakeoff, tmp_path: Path) -> None:

@@ -114,10 +114,13 @@ ROWS = {
     "NaN": (spaces(lambda s: lambda t: put(s, [float("nan")] * t.schema.field(s).type.list_size)(t)), ["holds NaN"]),
     "zeros": (spaces(lambda s: lambda t: put(s, [0.0] * t.schema.field(s).type.list_size)(t)), ["zero vector"]),
     "nothing": (spaces(lambda s: put(s, None)), ["missing value"]),
-    "vector of another identity": (spaces(vector_of_another), ["same vector as in a row before, of another identity"]),
+    "vector of another identity": (
+        spaces(vector_of_another),
+        ["same vector up to its length as in a row before, of another identity"],
+    ),
     "vector of its own identity": (
         spaces(lambda s: vector_of_another(s, FACES * (ROW // FACES))),
-        ["same vector as in a row before\n"],
+        ["same vector up to its length as in a row before\n"],
     ),
     "image id of another row": (put("image_id", "image-3"), ["column image_id", "occurs before"]),
     "no identity": (put("identity", None), ["column identity", "missing value"]),

@@ -1,5 +1,11 @@
 """A translator's folder and two Parquet files in, a judgement out."""
 
+import errno
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +45,12 @@ def by_hand(
 def write(file: Path, identities: np.ndarray, **columns: np.ndarray) -> Path:
     named = {name.replace("_", "-"): vectors(features) for name, features in columns.items()}
     pq.write_table(pa.table({"identity": pa.array(identities, pa.int32()), **named}), file)
+    return file
+
+
+def named(file: Path, names: list[str]) -> Path:
+    """The file with a column of image ids."""
+    pq.write_table(pq.read_table(file).append_column("image_id", pa.array(names)), file)
     return file
 
 
@@ -114,9 +126,7 @@ def test_a_row_that_is_no_feature_is_named(translator: Path, tmp_path: Path, gal
 
 
 def test_a_repeated_row_is_named(translator: Path, probes: Path, gallery: Path) -> None:
-    table = pq.read_table(gallery)
-    names = pa.array([f"image-{row - (row == 9)}" for row in range(len(table))])
-    pq.write_table(table.append_column("image_id", names), gallery)
+    named(gallery, [f"image-{row - (row == 9)}" for row in range(SUBJECTS + DISTRACTORS)])
     with pytest.raises(DataError, match=r"gallery\.parquet, column image_id, row 9: image_id occurs before"):
         evaluate(translator, probes, gallery)
 
@@ -125,7 +135,9 @@ def test_one_vector_of_two_subjects_is_named(translator: Path, tmp_path: Path, p
     target = faces(2)[1][:SUBJECTS].copy()
     target[9] = target[4]
     wrong = write(tmp_path / "g.parquet", np.arange(SUBJECTS), target_16=target)
-    with pytest.raises(DataError, match=r"g\.parquet, column target-16, row 9: same vector as in a row before"):
+    with pytest.raises(
+        DataError, match=r"g\.parquet, column target-16, row 9: same vector up to its length as in a row before"
+    ):
         evaluate(translator, probes, wrong)
 
 
@@ -138,9 +150,26 @@ def test_a_probe_that_is_enrolled_itself_is_named(
     owners = np.append(np.arange(SUBJECTS), np.full(DISTRACTORS, -1))
     wrong = write(tmp_path / "g.parquet", owners, source_24=enrolled[0], target_16=enrolled[1])
     with pytest.raises(
-        DataError, match=rf"probes\.parquet, column {space}, row 7: same vector as in a row of .*g\.parquet"
+        DataError,
+        match=rf"probes\.parquet, column {space}, row 7: same vector up to its length as in a row of .*g\.parquet",
     ):
         evaluate(translator, probes, wrong)
+
+
+def test_a_photo_of_both_files_is_named_though_they_have_no_space_in_common(translator: Path, tmp_path: Path) -> None:
+    probes = write(tmp_path / "p.parquet", np.arange(SUBJECTS), source_24=faces(1)[0][:SUBJECTS])
+    gallery = write(tmp_path / "g.parquet", np.arange(SUBJECTS), target_16=faces(2)[1][:SUBJECTS])
+    named(probes, [f"shown-{row}" for row in range(SUBJECTS)])
+    named(gallery, ["shown-7" if row == 30 else f"enrolled-{row}" for row in range(SUBJECTS)])
+    with pytest.raises(
+        DataError, match=r"p\.parquet, column image_id, row 7: same image_id as in a row of .*g\.parquet"
+    ):
+        evaluate(translator, probes, gallery)
+
+
+def test_image_ids_of_one_file_alone_are_compared_with_nothing(translator: Path, probes: Path, gallery: Path) -> None:
+    found = evaluate(translator, probes, gallery)
+    assert evaluate(translator, named(probes, [f"image-{row}" for row in range(SUBJECTS)]), gallery) == found
 
 
 def test_a_probe_that_is_enrolled_itself_is_named_in_its_own_file(
@@ -151,7 +180,9 @@ def test_a_probe_that_is_enrolled_itself_is_named_in_its_own_file(
     table = pq.read_table(probes)
     pq.write_table(table.slice(0, 25), folder / "a.parquet")
     pq.write_table(pa.concat_tables([table.slice(25), pq.read_table(gallery).slice(3, 1)]), folder / "b.parquet")
-    with pytest.raises(DataError, match=r"b\.parquet, column source-24, row 15: same vector as in a row of .*gallery"):
+    with pytest.raises(
+        DataError, match=r"b\.parquet, column source-24, row 15: same vector up to its length as in a row of .*gallery"
+    ):
         evaluate(translator, folder, gallery)
 
 
@@ -191,6 +222,41 @@ def test_an_empty_file_is_named(translator: Path, tmp_path: Path, gallery: Path)
 def test_a_missing_file_is_named(translator: Path, tmp_path: Path, gallery: Path) -> None:
     with pytest.raises(DataError, match="missing"):
         evaluate(translator, tmp_path / "missing.parquet", gallery)
+
+
+def test_a_full_disk_is_refused_and_leaves_nothing_behind(
+    translator: Path, probes: Path, gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(DataError, match=rf"^{scratch}/.*: no room for 3840 bytes: No space left on device$"):
+        evaluate(translator, probes, gallery)
+    assert not list(scratch.iterdir())
+
+
+KILLED_WHILE_READING = """
+import os, sys
+from pathlib import Path
+from training import columns
+from training.evaluate import evaluate
+read = columns.identities
+columns.identities = lambda part: read(part) if part.file.name != "gallery.parquet" else os.kill(os.getpid(), 9)
+evaluate(*map(Path, sys.argv[1:]))
+"""
+
+
+def test_a_kill_leaves_no_feature_on_the_disk(translator: Path, probes: Path, gallery: Path, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-c", KILLED_WHILE_READING, *map(str, (translator, probes, gallery))]
+    done = subprocess.run(command, check=False, env=os.environ | {"TMPDIR": str(scratch)}, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    assert not list(scratch.iterdir())
 
 
 def test_a_tampered_translator_is_not_judged(translator: Path, probes: Path, gallery: Path) -> None:

@@ -35,7 +35,7 @@ def pairs() -> PairedFeatures:
         side[: len(known)] += 0.5 * generator.standard_normal(known.shape, np.float32)
     identities = np.append(np.arange(IDENTITIES).repeat(FACES), np.full(DISTRACTORS, DISTRACTOR)).astype(np.int32)
     return PairedFeatures(
-        Path("pairs.parquet"), "0" * 64, identities, dict(zip(("old", "new"), features, strict=True)), None
+        Path("pairs.parquet"), "0" * 64, identities, dict(zip(("old", "new"), features, strict=True)), None, {}
     )
 
 

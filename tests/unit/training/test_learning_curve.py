@@ -121,10 +121,15 @@ def test_the_same_pairs_are_no_other_domain(contest: Contest, tmp_path: Path) ->
 def other_domain(folder: Path, **changed: pa.Array) -> Path:
     """People who are not among the contest's, in two files of 40 and 24 rows, read by name."""
     folder.mkdir()
-    columns = sample_columns(identities=16, seed=1) | changed
+    columns = sample_columns(identities=16, seed=1) | {"image_id": image_ids({})} | changed
     pq.write_table(pa.table(columns).slice(0, 40), folder / "a.parquet")
     pq.write_table(pa.table(columns).slice(40), folder / "b.parquet")
     return folder
+
+
+def image_ids(taken: dict[int, int]) -> pa.Array:
+    """Image ids of the other domain, of which some rows have those of rows of the contest's."""
+    return pa.array([f"image-{taken[row]}" if row in taken else f"other-{row}" for row in range(64)])
 
 
 def held_out_row(contest: Contest, cache: Path) -> int:
@@ -133,9 +138,9 @@ def held_out_row(contest: Contest, cache: Path) -> int:
 
 
 def with_row(name: str, row: int, contest: Contest, taken: int) -> pa.Array:
-    """A column of the other domain whose row is one of the contest's."""
+    """A column of the other domain whose row is three times one of the contest's."""
     values = sample_columns(identities=16, seed=1)[name].to_pylist()
-    values[row] = pq.read_table(contest.pairs)[name][taken].as_py()
+    values[row] = [3 * entry for entry in pq.read_table(contest.pairs)[name][taken].as_py()]
     return vectors(np.asarray(values))
 
 
@@ -157,18 +162,32 @@ def test_an_other_domain_with_a_held_out_vector_is_refused_by_its_row(
 ) -> None:
     column = with_row(name, row, contest, held_out_row(contest, tmp_path / "cache"))
     other = other_domain(tmp_path / "other", **{name: column})
-    with pytest.raises(DataError, match=place.format(name) + ": same vector as in a held-out row of .*pairs.parquet"):
+    with pytest.raises(
+        DataError, match=place.format(name) + ": same vector up to its length as in a held-out row of .*pairs.parquet"
+    ):
         draw_other(contest, other, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*/*")), "nothing was trained"
 
 
-def test_the_same_pairs_saved_otherwise_are_no_other_domain(contest: Contest, tmp_path: Path) -> None:
-    pq.write_table(pq.read_table(contest.pairs), tmp_path / "again.parquet", compression="gzip")
-    with pytest.raises(DataError, match=r"again\.parquet, column old-8, row \d+: same vector as in a held-out row"):
+def test_an_other_domain_with_a_held_out_photo_is_refused_by_its_row(contest: Contest, tmp_path: Path) -> None:
+    names = image_ids({45: held_out_row(contest, tmp_path / "cache")})
+    place = r"b\.parquet, column image_id, row 5: same image_id as in a held-out row of .*pairs\.parquet"
+    with pytest.raises(DataError, match=place):
+        draw_other(contest, other_domain(tmp_path / "other", image_id=names), tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*/*")), "nothing was trained"
+
+
+@pytest.mark.parametrize("column", ["image_id", SOURCE])
+def test_the_same_pairs_saved_otherwise_are_no_other_domain(contest: Contest, tmp_path: Path, column: str) -> None:
+    table = pq.read_table(contest.pairs)
+    if column != "image_id":
+        table = table.set_column(0, "image_id", pa.array([f"other-{row}" for row in range(len(table))]))
+    pq.write_table(table, tmp_path / "again.parquet", compression="gzip")
+    with pytest.raises(DataError, match=rf"again\.parquet, column {column}, row \d+: same .* as in a held-out row"):
         draw_other(contest, tmp_path / "again.parquet", tmp_path / "out")
 
 
-def test_vectors_of_training_rows_and_of_untrained_distractors_leak_nobody(contest: Contest, tmp_path: Path) -> None:
+def test_photos_of_training_rows_and_of_untrained_distractors_leak_nobody(contest: Contest, tmp_path: Path) -> None:
     pairs = read_pairs(contest.pairs, [SOURCE, TARGET], tmp_path / "cache")
     split = split_identities(pairs)
     identities = sample_columns(identities=16, seed=1)["identity"].to_numpy().copy()
@@ -177,6 +196,7 @@ def test_vectors_of_training_rows_and_of_untrained_distractors_leak_nobody(conte
         SOURCE: with_row(SOURCE, 7, contest, int(split.held_out[0])),
         TARGET: with_row(TARGET, 2, contest, int(split.training[0])),
         "identity": pa.array(identities, pa.int32()),
+        "image_id": image_ids({7: int(split.held_out[0]), 2: int(split.training[0])}),
     }
     found = draw_other(contest, other_domain(tmp_path / "other", **changed), tmp_path / "out")
     assert ("other-domain", 63) in {(point["kind"], point["rows"]) for point in found["points"]}

@@ -1,6 +1,8 @@
 """Paired features: what is read is what was written, and what cannot be used is refused by file, column and row."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +25,7 @@ from tests.unit.training.samples import (
     write_pairs,
 )
 from training.errors import DataError
-from training.pairs import feature_spaces, fingerprint, read_pairs
+from training.pairs import allocate, feature_spaces, fingerprint, read_pairs
 
 SPACES = [SOURCE, TARGET]
 
@@ -100,7 +102,7 @@ def _changed(folder: Path, name: str, row: int, value: object) -> Path:
         (SOURCE, [0.0] * SOURCE_DIM, "zero vector"),
         (SOURCE, [1.0, float("nan")] * (SOURCE_DIM // 2), "NaN or infinity"),
         (SOURCE, [1.0, float("inf")] * (SOURCE_DIM // 2), "NaN or infinity"),
-        (SOURCE, [1.0, None] * (SOURCE_DIM // 2), "NaN or infinity"),
+        (SOURCE, [1.0, None] * (SOURCE_DIM // 2), "holds null"),
         (SOURCE, [1e30] * SOURCE_DIM, "exceeds"),
     ],
 )
@@ -108,6 +110,18 @@ def test_a_bad_value_is_refused_by_file_column_and_row(tmp_path: Path, name: str
     with pytest.raises(DataError, match=reason) as refused:
         read_pairs(_changed(tmp_path, name, 17, value), SPACES, tmp_path / "cache", images=True)
     _assert_one_line(refused.value, f"{tmp_path / 'p.parquet'}, column {name}, row 17: ")
+
+
+@pytest.mark.parametrize(("raw", "kind"), [(pa.binary(), pa.string()), (pa.large_binary(), pa.large_string())])
+def test_image_ids_are_told_apart_by_their_bytes_which_need_not_be_text(
+    tmp_path: Path, raw: pa.DataType, kind: pa.DataType
+) -> None:
+    names = [b"\xff%d" % row for row in range(ROWS)]
+    distinct = sample_columns() | {"image_id": pa.array(names, raw).view(kind)}
+    assert len(read_pairs(write_pairs(tmp_path / "p.parquet", distinct), SPACES, tmp_path / "cache")) == ROWS
+    repeated = distinct | {"image_id": pa.array([*names[:17], names[3], *names[18:]], raw).view(kind)}
+    with pytest.raises(DataError, match="column image_id, row 17: image_id occurs before"):
+        read_pairs(write_pairs(tmp_path / "p.parquet", repeated), SPACES, tmp_path / "cache")
 
 
 def test_a_message_holds_no_image_id(tmp_path: Path) -> None:
@@ -220,6 +234,27 @@ def test_one_identity_is_refused_and_distractors_are_none(tmp_path: Path) -> Non
         read_pairs(
             write_pairs(tmp_path / "p.parquet", sample_columns() | {"identity": identity}), SPACES, tmp_path / "cache"
         )
+
+
+def test_a_full_disk_is_refused_by_the_file_that_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mapped memory without its room on the disk ends the process with SIGBUS at the first row that finds none."""
+    reserved: list[int] = []
+
+    def reserve(_: int, offset: int, bytes_: int) -> None:
+        reserved.append(bytes_)
+        if len(reserved) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", reserve)
+    with pytest.raises(DataError, match=r"no room for \d+ bytes: No space left on device") as refused:
+        read_pairs(write_pairs(tmp_path / "p.parquet"), SPACES, tmp_path / "cache")
+    _assert_one_line(refused.value, f"{tmp_path / 'cache' / '0.npy'}: ")
+    assert reserved[1] >= ROWS * SOURCE_DIM * 4
+
+
+def test_mapped_memory_has_its_room_before_anything_is_written(tmp_path: Path) -> None:
+    allocate(tmp_path / "0.npy", (1000, 512), np.float32)
+    assert (tmp_path / "0.npy").stat().st_blocks * 512 >= 1000 * 512 * 4
 
 
 PEAK_OF_READING = """

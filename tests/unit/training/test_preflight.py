@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.unit.training.samples import SOURCE, TARGET, Columns, sample_columns, vectors, write_pairs
+from tests.unit.training.samples import SOURCE, TARGET, Columns, sample_columns, write_pairs
 from training.errors import DataError
 from training.fit import split_identities
 from training.pairs import read_pairs
@@ -50,10 +50,10 @@ def test_distractors_make_impostor_pairs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [SOURCE, TARGET])
 def test_a_constant_column_is_refused_whatever_the_lengths_of_its_vectors(tmp_path: Path, name: str) -> None:
-    columns = sample_columns(identities=20)
-    dim = columns[name].type.list_size
-    lengths = np.linspace(0.1, 30, len(columns[name]))[:, None]
-    constant = {name: vectors(np.linspace(0.3, 1, dim) * lengths)}
-    with pytest.raises(DataError, match="same vector") as refused:
-        check(tmp_path, columns | constant)
-    assert str(refused.value).startswith(f"{tmp_path / 'pairs.parquet'}, column {name}: ")
+    file = write_pairs(tmp_path / "pairs.parquet", sample_columns(identities=20))
+    pairs = read_pairs(file, [SOURCE, TARGET], tmp_path / "cache")
+    rows, dim = pairs.features[name].shape
+    pairs.features[name][:] = np.linspace(0.3, 1, dim) * np.linspace(0.1, 30, rows)[:, None]
+    with pytest.raises(DataError, match="all rows to train on hold the same vector") as refused:
+        check_learnable(pairs, split_identities(pairs).training)
+    assert str(refused.value).startswith(f"{file}, column {name}: ")

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.training.samples import SOURCE, TARGET, Columns, sample_columns
-from training.columns import DISTRACTOR
+from training.columns import DISTRACTOR, vector_digests
 from training.errors import DataError
 from training.pairs import read_pairs
 from training.repeats import first_shared
@@ -37,10 +37,41 @@ def read(folder: Path, columns: Columns) -> int:
 def test_what_was_there_before_is_refused_in_its_own_file(tmp_path: Path, name: str, row: int, place: str) -> None:
     columns = sample_columns()
     repeated = put(columns, name, row, columns[name][3].as_py())
-    with pytest.raises(DataError, match=r"occurs before|same vector as in a row before") as refused:
+    with pytest.raises(DataError, match=r"occurs before|same vector up to its length as in a row before") as refused:
         read(tmp_path, repeated)
     assert place.format(name) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.1, 3.0, 1e4])
+@pytest.mark.parametrize("name", [SOURCE, TARGET])
+def test_a_multiple_of_a_vector_is_that_vector(tmp_path: Path, name: str, factor: float) -> None:
+    """Everything that trains or judges takes vectors at unit length."""
+    columns = sample_columns()
+    multiple = [factor * entry for entry in columns[name][3].as_py()]
+    with pytest.raises(DataError, match=rf"a\.parquet, column {name}, row 9: same vector .*, of another identity$"):
+        read(tmp_path, put(columns, name, 9, multiple))
+
+
+@pytest.mark.parametrize("name", [SOURCE, TARGET])
+def test_the_opposite_of_a_vector_and_its_near_neighbour_are_others(tmp_path: Path, name: str) -> None:
+    columns = sample_columns()
+    vector = np.asarray(columns[name][3].as_py())
+    near = vector + 1e-3 * np.linalg.norm(vector) * np.eye(len(vector))[0]
+    others = put(put(columns, name, 9, list(-vector)), name, 10, list(near))
+    assert read(tmp_path, others) == len(columns[name])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nearly_all_multiples_have_the_same_digest_in_wide_spaces(seed: int) -> None:
+    """A multiple is rounded anew, which may carry an entry over the border of a step."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(1000, 512)).astype(np.float32)
+    multiples = features * rng.uniform(0.1, 10, (1000, 1)).astype(np.float32)
+    same = (vector_digests(features) == vector_digests(multiples)).all(axis=1)
+    assert same.mean() > 0.995
+    assert (vector_digests(features) == vector_digests(features * np.float32(0.25))).all()
+    assert len(np.unique(vector_digests(features), axis=0)) == len(features)
 
 
 @pytest.mark.parametrize("name", [SOURCE, TARGET])
@@ -48,14 +79,18 @@ def test_one_vector_of_one_identity_twice_is_refused_too(tmp_path: Path, name: s
     """A gallery face would be its own probe."""
     columns = sample_columns()
     assert columns["identity"][1] == columns["identity"][3]
-    with pytest.raises(DataError, match=rf"a\.parquet, column {name}, row 3: same vector as in a row before$"):
+    with pytest.raises(
+        DataError, match=rf"a\.parquet, column {name}, row 3: same vector up to its length as in a row before$"
+    ):
         read(tmp_path, put(columns, name, 3, columns[name][1].as_py()))
 
 
 @pytest.mark.parametrize("name", [SOURCE, TARGET])
 def test_a_distractor_twice_is_refused_too(tmp_path: Path, name: str) -> None:
     columns = put(put(sample_columns(), "identity", 1, DISTRACTOR), "identity", 9, DISTRACTOR)
-    with pytest.raises(DataError, match=rf"a\.parquet, column {name}, row 9: same vector as in a row before$"):
+    with pytest.raises(
+        DataError, match=rf"a\.parquet, column {name}, row 9: same vector up to its length as in a row before$"
+    ):
         read(tmp_path, put(columns, name, 9, columns[name][1].as_py()))
 
 
