@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from contract.vectors import NORM_MIN, Features, l2_normalize
-from training.pairs import PairedFeatures
+from training.pairs import PairedFeatures, allocate
 
 NOISE_LENGTH = 0.5  # of the noise beside a unit-length feature
 BLOCK_ROWS = 8192
@@ -32,9 +32,7 @@ def _derive(pairs: PairedFeatures, name: str, changes: dict[str, Change], seed: 
     changed: dict[str, Features] = {}
     for number, (space, change) in enumerate(changes.items()):
         features, generator = pairs.features[space], np.random.default_rng((seed, number))
-        changed[space] = np.lib.format.open_memmap(
-            folder / f"{number}.npy", mode="w+", dtype=np.float32, shape=features.shape
-        )
+        changed[space] = allocate(folder / f"{number}.npy", features.shape, np.float32)
         for start in range(0, len(features), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
             changed[space][rows] = change(np.asarray(features[rows]), generator)

@@ -1,5 +1,7 @@
 """Worse pairs: how much worse, where, and that they are known as such."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from contract.vectors import l2_normalize
 from tests.unit.training.samples import SOURCE, TARGET, sample_pairs
 from training import perturbation
+from training.errors import DataError
 from training.pairs import PairedFeatures
 from training.perturbation import add_noise, drop_halves
 
@@ -70,3 +73,14 @@ def test_the_size_of_blocks_changes_no_noise(
     blocks = add_noise(pairs, 0, tmp_path / "blocks").features[SOURCE]
     np.testing.assert_allclose(blocks, whole, atol=1e-6)
     assert isinstance(blocks, np.memmap)
+
+
+def test_a_full_disk_is_refused_before_a_row_is_changed(
+    pairs: PairedFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(DataError, match=r"no room for \d+ bytes: No space left on device"):
+        add_noise(pairs, 0, tmp_path / "noisy")
