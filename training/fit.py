@@ -22,7 +22,7 @@ from training.methods.registry import empty_translator, entry
 from training.models.translator import Translator, weights_sha256
 from training.pairs import DISTRACTOR, IDENTITY, OnRows, PairedFeatures, read_pairs
 from training.stopwatch import Stopwatch, read_seconds
-from training.workspace import write_atomically
+from training.workspace import save_atomically, write_atomically
 
 WEIGHTS_FILE, FACTS_FILE, CHECKPOINT_FILE = "translator.pt", "fit.json", "checkpoint.pt"
 SECONDS_FILE, CONDITIONS_FILE = "seconds.json", "conditions.json"
@@ -119,7 +119,8 @@ def fit_pairs(
     asks for is trained first, by `lesson` or else as it is shipped, within `out`; the seconds are those of both.
 
     Raises:
-        TrainingError: bad data, another training or fit in `out`, damaged seconds of earlier runs, or divergence.
+        TrainingError: bad data, another training or fit in `out`, damaged seconds of earlier runs, divergence, or a
+            file that cannot be written.
     """
     lesson = lesson or shipped_lesson(config, out / TEACHER)
     fit = Fit(pairs, rows, source, target, config, out / CHECKPOINT_FILE, on_iteration)
@@ -218,11 +219,9 @@ def _changed(found: FittedFacts, facts: FittedFacts) -> list[str]:
 
 
 def save(translator: Translator, facts: FittedFacts, out: Path) -> None:
-    """Write weights, then facts; facts are the sign that the weights are whole, and theirs."""
+    """Write weights, then facts, which are the sign that the weights are whole, and theirs. Raises DataError."""
     (out / FACTS_FILE).unlink(missing_ok=True)
-    staged = out / f".{WEIGHTS_FILE}"
-    torch.save(translator.state_dict(), staged)
-    staged.replace(out / WEIGHTS_FILE)
+    save_atomically(out / WEIGHTS_FILE, translator.state_dict())
     values = asdict(facts) | {
         key: getattr(facts, key).model_dump(mode="json") for key in ("source", "target", "training")
     }

@@ -16,6 +16,7 @@ from contract.manifest import Method, Training, parse_manifest, read_manifest, s
 from contract.proof import proof_features
 from contract.spaces import FeatureSpace
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
+from tests.unit.training.disk import full_after
 from training import export
 from training.confidence import fit_confidence
 from training.errors import ExportError
@@ -143,6 +144,12 @@ def test_a_failure_half_way_leaves_what_was_there(tmp_path: Path, monkeypatch: p
     with pytest.raises(ExportError, match="the disk is full"):
         write_translator(tmp_path)
     assert sorted(path.name for path in version_dir.parent.iterdir()) == ["1", "config.pbtxt"]
+
+
+def test_a_full_disk_is_told_by_the_versions_name_and_leaves_nothing(tmp_path: Path) -> None:
+    with full_after(1000), pytest.raises(ExportError, match="1 cannot be written: File too large"):
+        write_translator(tmp_path / "new" / "repository")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_version_is_on_the_disk_before_it_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

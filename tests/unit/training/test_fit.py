@@ -11,6 +11,7 @@ import torch
 
 import training.fit
 from contract.manifest import Method
+from tests.unit.training.disk import full_after
 from tests.unit.training.samples import IDENTITIES, SOURCE, TARGET, ignore_iteration, sample_pairs
 from training.conditions import conditions_now, threads_of
 from training.config import FitConfig
@@ -33,6 +34,7 @@ from training.loop import Losses, OnIteration
 from training.methods.base import Rows
 from training.models.translator import Translator, weights_sha256
 from training.pairs import DISTRACTOR, PairedFeatures
+from training.workspace import LOCK_FILE
 
 ITERATIONS = 6
 Fitted = tuple[Translator, FittedFacts]
@@ -205,6 +207,20 @@ def test_the_facts_name_the_weights_and_what_decided_them(pairs: PairedFeatures,
     assert facts.training.weights_sha256 == weights_sha256(translator)
     assert facts.training.software == conditions_now(PLAIN)
     assert load(out)[1] == facts
+
+
+@pytest.mark.parametrize("method", [Method.AFFINE, Method.FC])
+def test_a_full_disk_is_told_by_the_weights_name_and_leaves_no_half_of_them(
+    pairs: PairedFeatures, out: Path, method: Method
+) -> None:
+    with full_after(1200), pytest.raises(DataError, match="cannot be written") as refused:
+        fit(pairs, out, configure(method))
+    full = out / (CHECKPOINT_FILE if method is Method.FC else WEIGHTS_FILE)
+    assert str(refused.value).startswith(f"{full}: ")
+    assert not {WEIGHTS_FILE, CHECKPOINT_FILE, FACTS_FILE} & set(contents(out))
+    assert not [name for name in contents(out) if "writing" in name or (name.startswith(".") and name != LOCK_FILE)]
+    fit(pairs, out, configure(method))
+    assert load(out)[1].method == method
 
 
 def test_a_training_that_went_on_in_other_threads_names_both_numbers(pairs: PairedFeatures, out: Path) -> None:

@@ -1,11 +1,13 @@
 """A run's folder: held by one run at a time, and free of the features of runs that were killed."""
 
 import fcntl
+import os
 from pathlib import Path
 
 import pytest
 
-from training.errors import ConfigError
+from tests.unit.training.disk import full_after
+from training.errors import ConfigError, DataError
 from training.workspace import LOCK_FILE, workspace, write_atomically
 
 
@@ -97,6 +99,28 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("before")
     (tmp_path / ".file").mkdir()  # in the way of what is staged
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(DataError, match="cannot be written: Is a directory"):
         write_atomically(file, "after")
     assert file.read_text() == "before"
+
+
+def test_a_full_disk_is_told_by_the_files_name_and_leaves_what_was_there(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("before")
+    with full_after(1000), pytest.raises(DataError, match="cannot be written") as refused:
+        write_atomically(file, b"." * 100_000)
+    assert str(refused.value).startswith(f"{file}: ")
+    assert file.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, synced = tmp_path / "file", []
+
+    def fsync(descriptor: int) -> None:
+        assert not file.exists()
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(file, "content")
+    assert synced == [file.stat().st_ino]
