@@ -1,7 +1,10 @@
 """Publish a trained translator: TorchScript and ONNX, parity, hashes, manifest, Triton configuration."""
 
 import os
+import shutil
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +38,7 @@ from training.workspace import made_folder
 
 BATCH_ROWS_MAX = 512
 CONFIG_FILE, STAGING_PREFIX = "config.pbtxt", ".export-"
+ABANDONED_AFTER_S = 3600.0  # since what is staged was begun, which takes seconds: its export was killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,7 @@ def _export(module: nn.Module, source_dim: int) -> _Exported:
 
 def _publish(exported: _Exported, facts: Facts, version: int, translator_dir: Path) -> None:
     with made_folder(translator_dir):
+        _remove_abandoned(translator_dir)
         # Hidden, so that neither Triton nor the catalogue takes the half-written folder for a version.
         with tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=translator_dir) as hidden:
             staging = Path(hidden) / str(version)
@@ -170,6 +175,14 @@ def _publish(exported: _Exported, facts: Facts, version: int, translator_dir: Pa
             staging.rename(translator_dir / staging.name)
         _sync(translator_dir)
         _sync(translator_dir.parent)
+
+
+def _remove_abandoned(translator_dir: Path) -> None:
+    """By age and not by a lock, which folders on a network may lack; another export may be at work beside this one."""
+    for staged in translator_dir.glob(f"{STAGING_PREFIX}*"):
+        with suppress(FileNotFoundError):  # in this moment that one came to its end
+            if time.time() - staged.stat().st_mtime > ABANDONED_AFTER_S:
+                shutil.rmtree(staged, ignore_errors=True)
 
 
 def _manifest(facts: Facts, version: int, parity: Parity, sha256: str, onnx: Onnx) -> TranslatorManifest:
