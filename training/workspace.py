@@ -6,7 +6,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import torch
 from training.errors import ConfigError, DataError
 
 LOCK_FILE, COPY_PREFIX = ".lock", ".pairs-"
-HOLD_ATTEMPTS_MAX = 10
+LOCK_ATTEMPTS_MAX = 10
+
+_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())  # by the run that this code is part of
 
 
 @contextmanager
@@ -30,22 +33,40 @@ def workspace(out: Path) -> Iterator[Path]:
     Raises:
         ConfigError: another run holds the folder.
     """
-    missing = _missing(out)
     with _hold(out):
         for left in out.glob(f"{COPY_PREFIX}*"):
             shutil.rmtree(left)
-        try:
-            with tempfile.TemporaryDirectory(prefix=COPY_PREFIX, dir=out) as copy:
-                yield Path(copy)
-        except BaseException:
-            _leave_no_trace(out, missing)
-            raise
+        with tempfile.TemporaryDirectory(prefix=COPY_PREFIX, dir=out) as copy:
+            yield Path(copy)
+
+
+def hold(out: Path) -> AbstractContextManager[None]:
+    """Hold `out` alone, as `workspace` does, but for who holds it already: a run and the one fit that it is.
+
+    Raises:
+        ConfigError: another run holds the folder.
+    """
+    return nullcontext() if out.resolve() in _held.get() else _hold(out)
 
 
 @contextmanager
 def _hold(out: Path) -> Iterator[None]:
+    missing = _missing(out)
+    with _lock(out):
+        before = _held.set(_held.get() | {out.resolve()})
+        try:
+            yield
+        except BaseException:
+            _leave_no_trace(out, missing)
+            raise
+        finally:
+            _held.reset(before)
+
+
+@contextmanager
+def _lock(out: Path) -> Iterator[None]:
     """The lock ends with the process, however that ends. Its file stays unless nothing else lies beside it."""
-    for _ in range(HOLD_ATTEMPTS_MAX):
+    for _ in range(LOCK_ATTEMPTS_MAX):
         out.mkdir(parents=True, exist_ok=True)
         try:
             lock = (out / LOCK_FILE).open("a")

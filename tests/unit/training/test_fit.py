@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from training.loop import Losses, OnIteration
 from training.methods.base import Rows
 from training.models.translator import Translator, weights_sha256
 from training.pairs import DISTRACTOR, PairedFeatures
-from training.workspace import LOCK_FILE
+from training.workspace import LOCK_FILE, hold, workspace
 
 ITERATIONS = 6
 Fitted = tuple[Translator, FittedFacts]
@@ -207,6 +208,34 @@ def test_the_facts_name_the_weights_and_what_decided_them(pairs: PairedFeatures,
     assert facts.training.weights_sha256 == weights_sha256(translator)
     assert facts.training.software == conditions_now(PLAIN)
     assert load(out)[1] == facts
+
+
+def test_a_fit_holds_its_folder_while_it_trains(pairs: PairedFeatures, out: Path) -> None:
+    """As within a bake-off, which holds its own folder and not those of its runs."""
+    refused: list[str] = []
+
+    def on_iteration(*_: object) -> None:
+        with pytest.raises(ConfigError, match="another run is at work") as error, workspace(out):
+            pass
+        refused.append(str(error.value))
+
+    fit(pairs, out, configure(Method.FC), on_iteration=on_iteration)
+    assert len(refused) == ITERATIONS
+    assert refused[0].startswith(f"{out}: ")
+
+
+@pytest.mark.parametrize("method", [Method.AFFINE, Method.DISTILLED])
+def test_a_fit_into_the_folder_of_another_is_refused_and_changes_nothing(
+    pairs: PairedFeatures, out: Path, method: Method
+) -> None:
+    config = configure(method, **({"teacher": Method.AFFINE} if method is Method.DISTILLED else {}))
+    held = out / "teacher" if method is Method.DISTILLED else out
+    with hold(held), ThreadPoolExecutor() as another:
+        before = {*out.rglob("*"), out / LOCK_FILE}
+        with pytest.raises(ConfigError, match="another run is at work") as refused:
+            another.submit(fit, pairs, out, config).result()
+        assert {*out.rglob("*"), out / LOCK_FILE} == before
+    assert str(refused.value).startswith(f"{held}: ")
 
 
 @pytest.mark.parametrize("method", [Method.AFFINE, Method.FC])

@@ -2,13 +2,14 @@
 
 import fcntl
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.unit.training.disk import full_after
 from training.errors import ConfigError, DataError
-from training.workspace import LOCK_FILE, workspace, write_atomically
+from training.workspace import LOCK_FILE, hold, workspace, write_atomically
 
 
 def test_the_copy_of_the_data_is_gone_after_the_run_however_it_ends(tmp_path: Path) -> None:
@@ -40,6 +41,40 @@ def test_a_second_run_in_the_folder_is_refused_until_the_first_ends(tmp_path: Pa
         assert copy.exists()
     with workspace(tmp_path):
         pass
+
+
+def test_who_holds_a_folder_keeps_it_and_nobody_else_gets_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with workspace(out):
+        with hold(out):
+            assert out.exists()
+        with pytest.raises(ConfigError, match="another run"), workspace(out):
+            pass
+        assert (
+            elsewhere(out) == f"{out}: another run is at work in this folder; wait for its end or choose another folder"
+        )
+    assert elsewhere(out) == ""
+
+
+def test_a_hold_keeps_a_whole_run_out_and_leaves_nothing_of_its_own_failure(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    with pytest.raises(ConfigError, match="another run"), hold(out), workspace(out):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def elsewhere(out: Path) -> str:
+    """Hold it in another thread, as another run; returns why it is refused."""
+
+    def attempt() -> str:
+        try:
+            with hold(out):
+                return ""
+        except ConfigError as error:
+            return str(error)
+
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(attempt).result()
 
 
 def refuse(out: Path, leaves: str | None = None) -> None:
