@@ -4,7 +4,8 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,6 +112,16 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
     return version_dir
 
 
+def check_writable(translator: str, repository: Path) -> None:
+    """Try what an export begins with, and leave nothing of it. Raises ExportError where it is impossible."""
+    translator_dir = repository / translator
+    try:
+        with _staging(translator_dir):
+            pass
+    except OSError as error:
+        raise ExportError(f"{translator_dir} cannot be written: {error.strerror}") from error
+
+
 def newest_with(facts: Facts, repository: Path) -> Path | None:
     """The newest version's folder if it is whole and its manifest says `facts`, whatever the training took in seconds.
 
@@ -159,22 +170,27 @@ def _export(module: nn.Module, source_dim: int) -> _Exported:
 
 
 def _publish(exported: _Exported, facts: Facts, version: int, translator_dir: Path) -> None:
-    with made_folder(translator_dir):
+    with _staging(translator_dir) as hidden:
         _remove_abandoned(translator_dir)
-        # Hidden, so that neither Triton nor the catalogue takes the half-written folder for a version.
-        with tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=translator_dir) as hidden:
-            staging = Path(hidden) / str(version)
-            staging.mkdir()
-            (staging / MODEL_FILE).write_bytes(exported.torchscript)
-            (staging / ONNX_FILE).write_bytes(exported.onnx)
-            onnx = Onnx(sha256=sha256_of(staging / ONNX_FILE), max_abs_difference=exported.onnx_difference)
-            write_manifest(_manifest(facts, version, exported.parity, sha256_of(staging / MODEL_FILE), onnx), staging)
-            for path in (*staging.iterdir(), staging):
-                _sync(path)
-            _write_triton_config(translator_dir, facts, Path(hidden))
-            staging.rename(translator_dir / staging.name)
-        _sync(translator_dir)
-        _sync(translator_dir.parent)
+        staging = hidden / str(version)
+        staging.mkdir()
+        (staging / MODEL_FILE).write_bytes(exported.torchscript)
+        (staging / ONNX_FILE).write_bytes(exported.onnx)
+        onnx = Onnx(sha256=sha256_of(staging / ONNX_FILE), max_abs_difference=exported.onnx_difference)
+        write_manifest(_manifest(facts, version, exported.parity, sha256_of(staging / MODEL_FILE), onnx), staging)
+        for path in (*staging.iterdir(), staging):
+            _sync(path)
+        _write_triton_config(translator_dir, facts, hidden)
+        staging.rename(translator_dir / staging.name)
+    _sync(translator_dir)
+    _sync(translator_dir.parent)
+
+
+@contextmanager
+def _staging(translator_dir: Path) -> Iterator[Path]:
+    """Hidden, so that neither Triton nor the catalogue takes the half-written folder for a version."""
+    with made_folder(translator_dir), tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=translator_dir) as hidden:
+        yield Path(hidden)
 
 
 def _remove_abandoned(translator_dir: Path) -> None:

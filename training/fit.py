@@ -1,6 +1,7 @@
 """One fit on disk: train on some identities, set the others aside, leave weights and facts in a folder."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -203,11 +204,32 @@ def _finished(facts: FittedFacts, out: Path) -> tuple[Translator, FittedFacts] |
         translator, found = load(out)
     except TrainingError:  # nothing, a part or a damaged one: to be fitted
         return None
+    _check_same(found, facts, out)
+    return translator, found
+
+
+def check_free(
+    pairs: PairedFeatures, rows: Rows, source: str, target: str, configs: Sequence[FitConfig], out: Path
+) -> None:
+    """Refuse a finished fit in `out` that `fit_pairs` would take up for none of the configurations.
+
+    Raises:
+        ConfigError: says what is other in it.
+    """
+    try:
+        _, found = load(out)
+    except TrainingError:
+        return
+    config = next((config for config in configs if config.method == found.method), configs[0])
+    fit = Fit(pairs, rows, source, target, config, out / CHECKPOINT_FILE, lambda *_: None)
+    _check_same(found, _facts(fit, {}, shipped_lesson(config, out / TEACHER)), out)
+
+
+def _check_same(found: FittedFacts, facts: FittedFacts, out: Path) -> None:
     if found.method != facts.method:
         raise ConfigError(f"{out} holds a finished fit of {found.method}; choose another folder")
     if changed := _changed(found, facts):
         raise ConfigError(f"{out} holds a finished fit by other {', '.join(changed)}; choose another folder")
-    return translator, found
 
 
 def _changed(found: FittedFacts, facts: FittedFacts) -> list[str]:
