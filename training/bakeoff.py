@@ -189,8 +189,8 @@ def _export(
             confidence=shared.confidence,
         )
 
+    shutil.rmtree(out / CANDIDATES, ignore_errors=True)  # those of an earlier contest, which had others perhaps
     for method, entrant in entrants.items():
-        shutil.rmtree(out / CANDIDATES / method, ignore_errors=True)
         export_translator(entrant.translator, facts_of(method), out / CANDIDATES / method)
     promoted = newest_with(facts_of(winner), repository)
     return promoted or export_translator(entrants[winner].translator, facts_of(winner), repository)

@@ -23,7 +23,7 @@ from training.config import FitConfig, load_config
 from training.contest import Contest
 from training.errors import DivergedError, ExportError
 from training.fit import TEACHER
-from training.run_folder import RUNS
+from training.run_folder import CANDIDATES, RUNS
 
 
 def hold(
@@ -72,6 +72,14 @@ def test_a_teacher_with_other_settings_than_the_contestants_is_trained_apart(tmp
     student = FitConfig(method=Method.DISTILLED, teacher=Method.AFFINE, iterations=2, batch_rows=8)
     outcome, _ = hold(tmp_path, student, FitConfig(method=Method.AFFINE, seed=5))
     assert (outcome.summary.parent / RUNS / Method.DISTILLED / TEACHER / "fit.json").exists()
+
+
+def test_a_method_that_no_longer_competes_leaves_no_candidate(tmp_path: Path) -> None:
+    hold(tmp_path, load_config(Method.AFFINE), load_config(Method.PROCRUSTES))
+    outcome, _ = hold(tmp_path, load_config(Method.AFFINE))
+    assert list(json.loads(outcome.summary.read_text())["training"]) == ["affine"]
+    assert [path.name for path in (outcome.summary.parent / CANDIDATES).iterdir()] == ["affine"]
+    assert (outcome.summary.parent / RUNS / Method.PROCRUSTES).exists(), "what was trained is not lost"
 
 
 def test_a_repository_that_cannot_be_written_is_refused_before_training(tmp_path: Path) -> None:
