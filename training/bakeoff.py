@@ -18,7 +18,7 @@ from training.bootstrap import Difference, paired_differences
 from training.config import FitConfig
 from training.contest import Contest, OnMethod, OnStage
 from training.errors import DivergedError
-from training.export import Facts, export_translator, newest_with
+from training.export import Facts, check_writable, export_translator, newest_with
 from training.fit import FittedFacts, Split, fit_pairs, load_for, split_identities
 from training.hardware import PLAIN, Hardware
 from training.lessons import Lesson, shipped_lesson
@@ -78,8 +78,8 @@ def run_bakeoff(
     `repository` the winner, as the next version of its translator unless it is the newest already.
 
     Raises:
-        TrainingError: bad pairs, bad configuration, other spaces in the repository, or an export that is not the
-            trained module.
+        TrainingError: bad pairs, bad configuration, a repository of other spaces or that cannot be written, or an
+            export that is not the trained module.
     """
     with workspace(out) as copy:
         on_stage("reading pairs")
@@ -88,6 +88,7 @@ def run_bakeoff(
         check_learnable(pairs, split.training)
         check_judgeable(pairs, split.held_out)
         check_spaces(contest.translator_id, pairs.space(contest.source), pairs.space(contest.target), repository)
+        check_writable(contest.translator_id, repository)
         stage = set_stage(pairs, split, contest.source, contest.target)
         entrants, diverged = _train_all(contest, pairs, split, stage, out, on_stage, on_method, hardware)
         on_stage("judging both encoders in their own spaces")
@@ -188,8 +189,8 @@ def _export(
             confidence=shared.confidence,
         )
 
+    shutil.rmtree(out / CANDIDATES, ignore_errors=True)  # those of an earlier contest, which had others perhaps
     for method, entrant in entrants.items():
-        shutil.rmtree(out / CANDIDATES / method, ignore_errors=True)
         export_translator(entrant.translator, facts_of(method), out / CANDIDATES / method)
     promoted = newest_with(facts_of(winner), repository)
     return promoted or export_translator(entrants[winner].translator, facts_of(winner), repository)

@@ -1,14 +1,16 @@
 """Publish a trained translator: TorchScript and ONNX, parity, hashes, manifest, Triton configuration."""
 
 import os
+import shutil
 import tempfile
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from contract.calibration import Calibration
@@ -33,15 +35,18 @@ from training.errors import ExportError
 from training.exchange_formats import measure_parity, run_onnx, run_torch, to_onnx, to_torchscript
 from training.inference_form import inference_form
 from training.versions import check_spaces, next_version, versions_in
+from training.workspace import made_folder
 
 BATCH_ROWS_MAX = 512
+CONFIG_FILE, STAGING_PREFIX = "config.pbtxt", ".export-"
+ABANDONED_AFTER_S = 3600.0  # since what is staged was begun, which takes seconds: its export was killed
 
 
 @dataclass(frozen=True, slots=True)
 class _Exported:
     """One translator in both formats, and how far each is from the trained module."""
 
-    torchscript: torch.jit.ScriptModule
+    torchscript: bytes
     onnx: bytes
     parity: Parity
     onnx_difference: float
@@ -107,6 +112,16 @@ def export_translator(module: nn.Module, facts: Facts, repository: Path, *, vers
     return version_dir
 
 
+def check_writable(translator: str, repository: Path) -> None:
+    """Try what an export begins with, and leave nothing of it. Raises ExportError where it is impossible."""
+    translator_dir = repository / translator
+    try:
+        with _staging(translator_dir):
+            pass
+    except OSError as error:
+        raise ExportError(f"{translator_dir} cannot be written: {error.strerror}") from error
+
+
 def newest_with(facts: Facts, repository: Path) -> Path | None:
     """The newest version's folder if it is whole and its manifest says `facts`, whatever the training took in seconds.
 
@@ -149,29 +164,41 @@ def _export(module: nn.Module, source_dim: int) -> _Exported:
         max_abs_difference=measure_parity(trained, scripted, source_dim, "TorchScript"),
         proof=tuple(scripted(proof_features(source_dim))[0].tolist()),
     )
-    return _Exported(torchscript, onnx, parity, measure_parity(trained, run_onnx(onnx), source_dim, "ONNX"))
+    difference = measure_parity(trained, run_onnx(onnx), source_dim, "ONNX")
+    # In memory, for torch's own writing of a file ends the process where the disk is full.
+    return _Exported(torchscript.save_to_buffer(), onnx, parity, difference)
 
 
 def _publish(exported: _Exported, facts: Facts, version: int, translator_dir: Path) -> None:
-    translator_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        # Hidden, so that neither Triton nor the catalogue takes the half-written folder for a version.
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=translator_dir) as hidden:
-            staging = Path(hidden) / str(version)
-            staging.mkdir()
-            exported.torchscript.save(str(staging / MODEL_FILE))
-            (staging / ONNX_FILE).write_bytes(exported.onnx)
-            onnx = Onnx(sha256=sha256_of(staging / ONNX_FILE), max_abs_difference=exported.onnx_difference)
-            write_manifest(_manifest(facts, version, exported.parity, sha256_of(staging / MODEL_FILE), onnx), staging)
-            for path in (*staging.iterdir(), staging):
-                _sync(path)
-            _write_triton_config(translator_dir, facts)
-            staging.rename(translator_dir / staging.name)
-        _sync(translator_dir)
-        _sync(translator_dir.parent)
-    finally:
-        with suppress(OSError):  # it holds versions, as it should
-            translator_dir.rmdir()
+    with _staging(translator_dir) as hidden:
+        _remove_abandoned(translator_dir)
+        staging = hidden / str(version)
+        staging.mkdir()
+        (staging / MODEL_FILE).write_bytes(exported.torchscript)
+        (staging / ONNX_FILE).write_bytes(exported.onnx)
+        onnx = Onnx(sha256=sha256_of(staging / ONNX_FILE), max_abs_difference=exported.onnx_difference)
+        write_manifest(_manifest(facts, version, exported.parity, sha256_of(staging / MODEL_FILE), onnx), staging)
+        for path in (*staging.iterdir(), staging):
+            _sync(path)
+        _write_triton_config(translator_dir, facts, hidden)
+        staging.rename(translator_dir / staging.name)
+    _sync(translator_dir)
+    _sync(translator_dir.parent)
+
+
+@contextmanager
+def _staging(translator_dir: Path) -> Iterator[Path]:
+    """Hidden, so that neither Triton nor the catalogue takes the half-written folder for a version."""
+    with made_folder(translator_dir), tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=translator_dir) as hidden:
+        yield Path(hidden)
+
+
+def _remove_abandoned(translator_dir: Path) -> None:
+    """By age and not by a lock, which folders on a network may lack; another export may be at work beside this one."""
+    for staged in translator_dir.glob(f"{STAGING_PREFIX}*"):
+        with suppress(FileNotFoundError):  # in this moment that one came to its end
+            if time.time() - staged.stat().st_mtime > ABANDONED_AFTER_S:
+                shutil.rmtree(staged, ignore_errors=True)
 
 
 def _manifest(facts: Facts, version: int, parity: Parity, sha256: str, onnx: Onnx) -> TranslatorManifest:
@@ -196,12 +223,12 @@ def _manifest(facts: Facts, version: int, parity: Parity, sha256: str, onnx: Onn
     )
 
 
-def _write_triton_config(translator_dir: Path, facts: Facts) -> None:
+def _write_triton_config(translator_dir: Path, facts: Facts, hidden: Path) -> None:
     """Write it before the version appears, for Triton reads both at once; one that says the same is left alone."""
-    config, text = translator_dir / "config.pbtxt", triton_config(facts.source.dim, facts.target.dim)
+    config, text = translator_dir / CONFIG_FILE, triton_config(facts.source.dim, facts.target.dim)
     if config.exists() and config.read_bytes() == text.encode():
         return
-    staged = translator_dir / ".config.pbtxt"
+    staged = hidden / CONFIG_FILE
     staged.write_text(text, encoding="utf-8")
     _sync(staged)
     staged.replace(config)

@@ -1,6 +1,7 @@
 """One fit on disk: train on some identities, set the others aside, leave weights and facts in a folder."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,7 +23,7 @@ from training.methods.registry import empty_translator, entry
 from training.models.translator import Translator, weights_sha256
 from training.pairs import DISTRACTOR, IDENTITY, OnRows, PairedFeatures, read_pairs
 from training.stopwatch import Stopwatch, read_seconds
-from training.workspace import write_atomically
+from training.workspace import hold, save_atomically, write_atomically
 
 WEIGHTS_FILE, FACTS_FILE, CHECKPOINT_FILE = "translator.pt", "fit.json", "checkpoint.pt"
 SECONDS_FILE, CONDITIONS_FILE = "seconds.json", "conditions.json"
@@ -116,14 +117,21 @@ def fit_pairs(
     """Train one method, or take up the finished or interrupted training that lies in `out`.
 
     A finished fit of the same facts stays as it is, with its seconds and its software. A teacher that the configuration
-    asks for is trained first, by `lesson` or else as it is shipped, within `out`; the seconds are those of both.
+    asks for is trained first, by `lesson` or else as it is shipped, within `out`; the seconds are those of both. No
+    other run has a part in `out` meanwhile.
 
     Raises:
-        TrainingError: bad data, another training or fit in `out`, damaged seconds of earlier runs, or divergence.
+        TrainingError: bad data, another run, training or fit in `out`, damaged seconds of earlier runs, divergence, or
+            a file that cannot be written.
     """
     lesson = lesson or shipped_lesson(config, out / TEACHER)
     fit = Fit(pairs, rows, source, target, config, out / CHECKPOINT_FILE, on_iteration)
-    is_iterative = not entry(config.method).closed_form
+    with hold(out):
+        return _take_up(fit, out, hardware, lesson)
+
+
+def _take_up(fit: Fit, out: Path, hardware: Hardware, lesson: Lesson | None) -> tuple[Translator, FittedFacts]:
+    is_iterative = not entry(fit.config.method).closed_form
     conditions = conditions_now(hardware if is_iterative else PLAIN)
     facts = _facts(fit, conditions, lesson)
     finished = _finished(facts, out)
@@ -132,20 +140,19 @@ def fit_pairs(
     if is_iterative and hardware != PLAIN:
         from training.processes import check_batches  # noqa: PLC0415 - Fabric takes a second to load
 
-        check_batches(hardware, config, len(rows))  # here, so that a refusal does not wait for a teacher
+        check_batches(hardware, fit.config, len(fit.rows))  # here, so that a refusal does not wait for a teacher
     is_begun = is_iterative and (out / CHECKPOINT_FILE).exists()
     before_s = (read_seconds(out / SECONDS_FILE) if is_begun else None) or 0.0
-    out.mkdir(parents=True, exist_ok=True)
     if lesson is not None:
-        how = (lesson.folder, on_iteration, hardware, lesson.lesson)
-        teacher, taught = fit_pairs(pairs, rows, source, target, lesson.settings, *how)
+        how = (lesson.settings, lesson.folder, fit.on_iteration, hardware, lesson.lesson)
+        teacher, taught = fit_pairs(fit.pairs, fit.rows, fit.source, fit.target, *how)
         fit, before_s = replace(fit, teacher=teacher), before_s or taught.training.seconds
         conditions = merge_conditions(taught.training.software, conditions)
     if is_iterative:
         conditions = keep_conditions(out / CONDITIONS_FILE, conditions, is_begun=is_begun)
-    stopwatch = Stopwatch(out / SECONDS_FILE, before_s, config.checkpoint_interval_s)
+    stopwatch = Stopwatch(out / SECONDS_FILE, before_s, fit.config.checkpoint_interval_s)
     try:
-        translator = _train(replace(fit, on_iteration=stopwatch.watch(on_iteration)), hardware)
+        translator = _train(replace(fit, on_iteration=stopwatch.watch(fit.on_iteration)), hardware)
     finally:
         stopwatch.keep()
     facts = _made(facts, conditions, round(stopwatch.seconds, 3), weights_sha256(translator))
@@ -197,11 +204,32 @@ def _finished(facts: FittedFacts, out: Path) -> tuple[Translator, FittedFacts] |
         translator, found = load(out)
     except TrainingError:  # nothing, a part or a damaged one: to be fitted
         return None
+    _check_same(found, facts, out)
+    return translator, found
+
+
+def check_free(
+    pairs: PairedFeatures, rows: Rows, source: str, target: str, configs: Sequence[FitConfig], out: Path
+) -> None:
+    """Refuse a finished fit in `out` that `fit_pairs` would take up for none of the configurations.
+
+    Raises:
+        ConfigError: says what is other in it.
+    """
+    try:
+        _, found = load(out)
+    except TrainingError:
+        return
+    config = next((config for config in configs if config.method == found.method), configs[0])
+    fit = Fit(pairs, rows, source, target, config, out / CHECKPOINT_FILE, lambda *_: None)
+    _check_same(found, _facts(fit, {}, shipped_lesson(config, out / TEACHER)), out)
+
+
+def _check_same(found: FittedFacts, facts: FittedFacts, out: Path) -> None:
     if found.method != facts.method:
         raise ConfigError(f"{out} holds a finished fit of {found.method}; choose another folder")
     if changed := _changed(found, facts):
         raise ConfigError(f"{out} holds a finished fit by other {', '.join(changed)}; choose another folder")
-    return translator, found
 
 
 def _changed(found: FittedFacts, facts: FittedFacts) -> list[str]:
@@ -218,11 +246,9 @@ def _changed(found: FittedFacts, facts: FittedFacts) -> list[str]:
 
 
 def save(translator: Translator, facts: FittedFacts, out: Path) -> None:
-    """Write weights, then facts; facts are the sign that the weights are whole, and theirs."""
+    """Write weights, then facts, which are the sign that the weights are whole, and theirs. Raises DataError."""
     (out / FACTS_FILE).unlink(missing_ok=True)
-    staged = out / f".{WEIGHTS_FILE}"
-    torch.save(translator.state_dict(), staged)
-    staged.replace(out / WEIGHTS_FILE)
+    save_atomically(out / WEIGHTS_FILE, translator.state_dict())
     values = asdict(facts) | {
         key: getattr(facts, key).model_dump(mode="json") for key in ("source", "target", "training")
     }

@@ -1,7 +1,6 @@
 """The loop around every iterative method: progress, checkpoints, resumption, divergence."""
 
 import math
-import os
 import signal
 import threading
 import time
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from training.errors import ConfigError, DivergedError
 from training.parallel import ALONE, Parallel
+from training.workspace import save_atomically
 
 Losses = dict[str, float]
 OnIteration = Callable[[int, int, Losses], None]  # iterations done, in all, latest losses
@@ -59,6 +59,7 @@ def run_loop(
 
     Raises:
         ConfigError: the checkpoint belongs to another training, or is damaged or incomplete.
+        DataError: it cannot be written; the one before stays.
         DivergedError: a loss or a weight is not finite; the checkpoint before it stays.
         KeyboardInterrupt: passed on after the checkpoint is written.
     """
@@ -132,12 +133,7 @@ def _write(learner: Learner, checkpoint: Path, identity: dict[str, Any], done: i
     if not all(tensor.isfinite().all() for tensor in _tensors(state)):
         raise DivergedError(f"weights are not finite after iteration {done}")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    staged = checkpoint.with_suffix(".writing")
-    with staged.open("wb") as file:
-        torch.save({"identity": identity, "iterations": done, "learner": state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(checkpoint)
+    save_atomically(checkpoint, {"identity": identity, "iterations": done, "learner": state})
 
 
 def _tensors(state: Any) -> Iterator[Tensor]:  # noqa: ANN401 - whatever nests in a state

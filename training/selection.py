@@ -15,7 +15,7 @@ from training.bootstrap import count_subjects
 from training.calibration import Search, calibrate_pooled
 from training.config import FitConfig, load_config
 from training.expectation import Expectation, write_expectation
-from training.fit import FittedFacts, Split, fit_pairs, identity_folds, load_for
+from training.fit import FittedFacts, Split, check_free, fit_pairs, identity_folds, load_for
 from training.folds import confusion, has_second_faces, judge_pooled, set_folds
 from training.lazy_rows import FeatureRows
 from training.loop import OnIteration
@@ -119,6 +119,7 @@ def fit_chosen(
     with workspace(out) as copy:
         pairs = load_for(path, source, target, list(METHODS), copy, on_rows)
         choice = _set_up(pairs, source, target, seed, tick)
+        check_free(pairs, choice.everyone, source, target, configs, out)
         tried = [_try(choice, config, out / SELECTION / config.method) for config in configs]
         best = min(tried, key=lambda attempt: attempt.loss)
         on_iteration = on_method(best.config.method)

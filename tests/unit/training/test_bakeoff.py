@@ -23,16 +23,19 @@ from training.config import FitConfig, load_config
 from training.contest import Contest
 from training.errors import DivergedError, ExportError
 from training.fit import TEACHER
-from training.run_folder import RUNS
+from training.run_folder import CANDIDATES, RUNS
 
 
-def hold(tmp_path: Path, *configs: FitConfig, stages: list[str] | None = None) -> tuple[Outcome, list[str]]:
+def hold(
+    tmp_path: Path, *configs: FitConfig, stages: list[str] | None = None, repository: Path | None = None
+) -> tuple[Outcome, list[str]]:
     """Run a bake-off; returns its outcome and the stages it told."""
     stages = [] if stages is None else stages
     pairs = write_pairs(tmp_path / "pairs.parquet", sample_columns(identities=24))
     out = tmp_path / "out"
     contest = Contest(pairs, SOURCE, TARGET, configs)
-    return run_bakeoff(contest, out, out / PROMOTED, stages.append, lambda _: ignore_iteration), stages
+    repository = repository or out / PROMOTED
+    return run_bakeoff(contest, out, repository, stages.append, lambda _: ignore_iteration), stages
 
 
 def test_a_method_that_diverges_is_reported_and_the_others_are_judged(tmp_path: Path) -> None:
@@ -69,6 +72,30 @@ def test_a_teacher_with_other_settings_than_the_contestants_is_trained_apart(tmp
     student = FitConfig(method=Method.DISTILLED, teacher=Method.AFFINE, iterations=2, batch_rows=8)
     outcome, _ = hold(tmp_path, student, FitConfig(method=Method.AFFINE, seed=5))
     assert (outcome.summary.parent / RUNS / Method.DISTILLED / TEACHER / "fit.json").exists()
+
+
+def test_a_method_that_no_longer_competes_leaves_no_candidate(tmp_path: Path) -> None:
+    hold(tmp_path, load_config(Method.AFFINE), load_config(Method.PROCRUSTES))
+    outcome, _ = hold(tmp_path, load_config(Method.AFFINE))
+    assert list(json.loads(outcome.summary.read_text())["training"]) == ["affine"]
+    assert [path.name for path in (outcome.summary.parent / CANDIDATES).iterdir()] == ["affine"]
+    assert (outcome.summary.parent / RUNS / Method.PROCRUSTES).exists(), "what was trained is not lost"
+
+
+def test_a_repository_that_cannot_be_written_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    stages: list[str] = []
+    with pytest.raises(ExportError, match="cannot be written: Not a directory") as refused:
+        hold(tmp_path, load_config(Method.AFFINE), stages=stages, repository=tmp_path / "file" / "repository")
+    assert str(refused.value).startswith(str(tmp_path / "file"))
+    assert stages == ["reading pairs"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_repository_is_made_by_the_winner_alone(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError):
+        hold(tmp_path, DIVERGING)
+    assert not (tmp_path / "out" / PROMOTED).exists()
 
 
 def test_a_repository_with_other_spaces_of_that_name_is_refused_before_training(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from contract.manifest import Method, Training, parse_manifest, read_manifest, s
 from contract.proof import proof_features
 from contract.spaces import FeatureSpace
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
+from tests.unit.training.disk import full_after
 from training import export
 from training.confidence import fit_confidence
 from training.errors import ExportError
 from training.exchange_formats import PARITY_MAX, run_onnx
-from training.export import BATCH_ROWS_MAX, Facts, export_translator, newest_with
+from training.export import ABANDONED_AFTER_S, BATCH_ROWS_MAX, Facts, export_translator, newest_with
 from training.methods.registry import empty_translator
 from training.models.r3an import R3AN
 from training.models.translator import Translator
@@ -143,6 +145,22 @@ def test_a_failure_half_way_leaves_what_was_there(tmp_path: Path, monkeypatch: p
     with pytest.raises(ExportError, match="the disk is full"):
         write_translator(tmp_path)
     assert sorted(path.name for path in version_dir.parent.iterdir()) == ["1", "config.pbtxt"]
+
+
+def test_a_full_disk_is_told_by_the_versions_name_and_leaves_nothing(tmp_path: Path) -> None:
+    with full_after(1000), pytest.raises(ExportError, match="1 cannot be written: File too large"):
+        write_translator(tmp_path / "new" / "repository")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_left_goes_at_the_next_and_what_another_is_writing_stays(tmp_path: Path) -> None:
+    translator_dir = write_translator(tmp_path).parent
+    for name in (".export-killed", ".export-working"):
+        (translator_dir / name / "2").mkdir(parents=True)
+        (translator_dir / name / "2" / "model.pt").write_bytes(b"half")
+    os.utime(translator_dir / ".export-killed", (0, time.time() - 2 * ABANDONED_AFTER_S))
+    write_translator(tmp_path)
+    assert sorted(path.name for path in translator_dir.iterdir()) == [".export-working", "1", "2", "config.pbtxt"]
 
 
 def test_a_version_is_on_the_disk_before_it_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 import training.fit
 from contract.manifest import Method
+from tests.unit.training.disk import full_after
 from tests.unit.training.samples import IDENTITIES, SOURCE, TARGET, ignore_iteration, sample_pairs
 from training.conditions import conditions_now, threads_of
 from training.config import FitConfig
@@ -33,6 +35,7 @@ from training.loop import Losses, OnIteration
 from training.methods.base import Rows
 from training.models.translator import Translator, weights_sha256
 from training.pairs import DISTRACTOR, PairedFeatures
+from training.workspace import LOCK_FILE, hold, workspace
 
 ITERATIONS = 6
 Fitted = tuple[Translator, FittedFacts]
@@ -215,6 +218,48 @@ def test_the_facts_name_the_weights_and_what_decided_them(pairs: PairedFeatures,
     assert facts.training.weights_sha256 == weights_sha256(translator)
     assert facts.training.software == conditions_now(PLAIN)
     assert load(out)[1] == facts
+
+
+def test_a_fit_holds_its_folder_while_it_trains(pairs: PairedFeatures, out: Path) -> None:
+    """As within a bake-off, which holds its own folder and not those of its runs."""
+    refused: list[str] = []
+
+    def on_iteration(*_: object) -> None:
+        with pytest.raises(ConfigError, match="another run is at work") as error, workspace(out):
+            pass
+        refused.append(str(error.value))
+
+    fit(pairs, out, configure(Method.FC), on_iteration=on_iteration)
+    assert len(refused) == ITERATIONS
+    assert refused[0].startswith(f"{out}: ")
+
+
+@pytest.mark.parametrize("method", [Method.AFFINE, Method.DISTILLED])
+def test_a_fit_into_the_folder_of_another_is_refused_and_changes_nothing(
+    pairs: PairedFeatures, out: Path, method: Method
+) -> None:
+    config = configure(method, **({"teacher": Method.AFFINE} if method is Method.DISTILLED else {}))
+    held = out / "teacher" if method is Method.DISTILLED else out
+    with hold(held), ThreadPoolExecutor() as another:
+        before = {*out.rglob("*"), out / LOCK_FILE}
+        with pytest.raises(ConfigError, match="another run is at work") as refused:
+            another.submit(fit, pairs, out, config).result()
+        assert {*out.rglob("*"), out / LOCK_FILE} == before
+    assert str(refused.value).startswith(f"{held}: ")
+
+
+@pytest.mark.parametrize("method", [Method.AFFINE, Method.FC])
+def test_a_full_disk_is_told_by_the_weights_name_and_leaves_no_half_of_them(
+    pairs: PairedFeatures, out: Path, method: Method
+) -> None:
+    with full_after(1200), pytest.raises(DataError, match="cannot be written") as refused:
+        fit(pairs, out, configure(method))
+    full = out / (CHECKPOINT_FILE if method is Method.FC else WEIGHTS_FILE)
+    assert str(refused.value).startswith(f"{full}: ")
+    assert not {WEIGHTS_FILE, CHECKPOINT_FILE, FACTS_FILE} & set(contents(out))
+    assert not [name for name in contents(out) if "writing" in name or (name.startswith(".") and name != LOCK_FILE)]
+    fit(pairs, out, configure(method))
+    assert load(out)[1].method == method
 
 
 def test_a_training_that_went_on_in_other_threads_names_both_numbers(pairs: PairedFeatures, out: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from training.errors import ConfigError, DivergedError
+from tests.unit.training.disk import full_after
+from training.errors import ConfigError, DataError, DivergedError
 from training.loop import Losses, run_loop
 
 ITERATIONS = 10
@@ -88,6 +89,17 @@ def test_a_checkpoint_is_written_at_each_interval(tmp_path: Path) -> None:
         run(learner, tmp_path / "c.pt", interval_s=0)
     saved = torch.load(tmp_path / "c.pt", weights_only=True)
     assert saved["iterations"] == 6  # the one before stays
+
+
+def test_a_full_disk_is_told_by_the_checkpoints_name_and_keeps_the_one_before(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(Counting(interrupted_at=3), tmp_path / "c.pt")
+    before = (tmp_path / "c.pt").read_bytes()
+    with full_after(100), pytest.raises(DataError, match="cannot be written") as refused:
+        run(Counting(), tmp_path / "c.pt")
+    assert str(refused.value).startswith(f"{tmp_path / 'c.pt'}: ")
+    assert (tmp_path / "c.pt").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "c.pt"]
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:

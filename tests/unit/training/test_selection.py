@@ -10,12 +10,21 @@ import pytest
 
 import training.selection
 from contract.manifest import Method
-from tests.unit.training.samples import SOURCE, TARGET, Columns, ignore_iteration, sample_columns, vectors, write_pairs
+from tests.unit.training.samples import (
+    SOURCE,
+    TARGET,
+    Columns,
+    ignore_iteration,
+    sample_columns,
+    sample_pairs,
+    vectors,
+    write_pairs,
+)
 from training.columns import DISTRACTOR
 from training.config import FitConfig
-from training.errors import DataError
+from training.errors import ConfigError, DataError
 from training.expectation import EXPECTATION_FILE, Expectation, read_expectation
-from training.fit import FittedFacts, load
+from training.fit import FittedFacts, fit_pairs, load
 from training.methods.base import rows_sha256
 from training.methods.registry import entry
 from training.selection import FOLDS, SELECTION, fit_chosen
@@ -140,6 +149,20 @@ def test_a_choice_run_again_unchanged_is_taken_up_as_it_is(tmp_path: Path) -> No
     first, again = choose(tmp_path), choose(tmp_path)
     assert first[0] == again[0]
     assert first[1].model_dump_json() == again[1].model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [(Method.FC, "finished fit of fc; "), (Method.AFFINE, "finished fit by other data, rows, settings; ")],
+)
+def test_a_finished_fit_that_no_choice_would_take_up_is_refused_before_anything_is_fitted(
+    tmp_path: Path, method: Method, reason: str
+) -> None:
+    pairs, config = sample_pairs(tmp_path), FitConfig(method=method, iterations=2, batch_rows=8)
+    fit_pairs(pairs, np.arange(9), SOURCE, TARGET, config, tmp_path / "out", ignore_iteration)
+    with pytest.raises(ConfigError, match=reason):
+        choose(tmp_path)
+    assert not (tmp_path / "out" / SELECTION).exists()
 
 
 def test_where_nobody_has_a_second_face_each_seeks_its_own_photo_and_no_quality_is_claimed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from tests.unit.training.report.samples import FINGERPRINT, judgement, make_evidence, make_run, rate
 from training.report.material import Evidence, Material, Paintings
 from training.report.run import NATIVES, Difference, read_run
-from training.report.write import make_sections, write_page, write_report
+from training.report.write import FIGURES, make_sections, write_page, write_report
 
 ABSENT_WITHOUT_EVIDENCE = {
     "differences",
@@ -32,6 +33,9 @@ LATER_PARTS = {
     "abstention": {"affine": {"kept": [1, 0.5], "rank_1": [0.8, 0.9], "low": [0.7, 0.8], "high": [0.9, 1]}},
     "auroc": {"wrong-space": rate(0.9), "gaussian-noise": 0.8},
 }
+
+
+PICTURE = re.compile(r'Picture\(\s*"(\w+)"')
 
 
 class Page(HTMLParser):
@@ -95,6 +99,24 @@ def test_the_page_stands_alone_and_can_be_read_without_seeing_it(tmp_path: Path)
     assert links == {section["id"] for section in page.all("section")}
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files[1:])
     assert not list(tmp_path.glob(".*")), "nothing half-written is left"
+
+
+def test_a_report_anew_leaves_no_figure_of_the_former_one_and_no_file_of_others_is_touched(tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    out.mkdir()
+    (out / "holiday.png").write_bytes(b"not ours")
+    (out / "gallery.png").write_bytes(b"a section's name, and no figure's")
+    run = make_run(tmp_path, **LATER_PARTS)
+    assert out / "paintings.png" in write_report(run, evidence_with_paintings(), out)
+    files = write_report(make_run(tmp_path), None, out)
+    assert {path.name for path in out.iterdir()} == {*(file.name for file in files), "holiday.png", "gallery.png"}
+    assert not (out / "paintings.png").exists()
+
+
+def test_every_figure_that_a_section_draws_is_known_as_the_reports() -> None:
+    sources = resources.files("training.report").iterdir()
+    drawn = {name for file in sources if file.name.endswith(".py") for name in PICTURE.findall(file.read_text())}
+    assert drawn == set(FIGURES)
 
 
 def notes_of(folder: Path, section_id: str, name: str, content: dict[str, object]) -> tuple[str, ...]:
