@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 from benchmarks.results import Claim, Figure, Result, claim, figure_of, result_of
 from contract.manifest import Identification
 from training.expectation import Expectation
-from training.fit import load, load_for, split_identities
+from training.fit import load, load_for
 from training.models.translator import translate
 from training.pairs import IDENTITY, IMAGE_ID, parquet_files
 from training.proof import Stage, set_stage
 from training.selection import fit_chosen
+from training.split import split_identities
 from training.training_sets import nested_part
 from training.workspace import workspace
 

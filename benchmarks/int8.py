@@ -17,9 +17,10 @@ from service.engines.in_process import in_pieces
 from service.engines.onnxruntime import BATCH_ROWS
 from training.errors import DataError
 from training.exchange_formats import Run, run_onnx, to_onnx
-from training.fit import load, load_for, split_identities
+from training.fit import load, load_for
 from training.inference_form import inference_form
 from training.proof import Stage, set_stage
+from training.split import split_identities
 
 CALIBRATION_ROWS, CALIBRATION_BATCH_ROWS = 1024, 64  # features that the ranges of activations are read from
 BATCHES = (1, 8, 64)

@@ -26,12 +26,13 @@ from training.bootstrap import BOOTSTRAP, identity_groups, interval_of, paired_d
 from training.comparison import TIE
 from training.config import FitConfig
 from training.export import Facts, export_translator
-from training.fit import fit_pairs, load_for, split_identities
+from training.fit import fit_pairs, load_for
 from training.lazy_rows import FeatureRows
 from training.models.translator import Translator, translate
 from training.pairs import DISTRACTOR
 from training.progress import View
 from training.proof import Stage, judge_gallery_direction, judge_natives, set_stage
+from training.split import split_identities
 from training.workspace import workspace
 
 MOVED, ANEW, KEPT = "moved", "enrolled-anew", "kept"  # galleries, and what is done for each

@@ -22,7 +22,7 @@ from training.algorithm1 import Weights
 from training.bootstrap import BOOTSTRAP, PERCENTILES, identity_groups, resamples
 from training.cli import ALLOCATOR
 from training.config import FitConfig, load_config
-from training.fit import Split, load_for, split_identities
+from training.fit import load_for
 from training.identification import rank_1
 from training.methods.base import Fit
 from training.methods.r3an import R3ANLearner
@@ -31,6 +31,7 @@ from training.models.r3an import R3AN
 from training.models.translator import translate
 from training.pairs import IMAGE, parquet_files
 from training.proof import set_stage
+from training.split import Split, split_identities
 
 BATCH_ROWS = 32
 LEARNING_RATE = 0.08  # the paper's, section 5.2, as are momentum and weight decay

@@ -21,8 +21,9 @@ from rich.table import Table
 
 from deploy.gateway import GatewayServer
 from examples.demo_client import enrol, measure_latency, measure_throughput, move, search
-from training.fit import load_for, split_identities
+from training.fit import load_for
 from training.proof import Stage, set_stage
+from training.split import split_identities
 
 HERE = Path(__file__).parent
 OUT = Path(".demo")

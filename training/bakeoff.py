@@ -19,7 +19,7 @@ from training.config import FitConfig
 from training.contest import Contest, OnMethod, OnStage
 from training.errors import DivergedError
 from training.export import Facts, check_writable, export_translator, newest_with
-from training.fit import FittedFacts, Split, fit_pairs, load_for, split_identities
+from training.fit import FittedFacts, fit_pairs, load_for
 from training.hardware import PLAIN, Hardware
 from training.lessons import Lesson, shipped_lesson
 from training.models.translator import Translator
@@ -39,6 +39,7 @@ from training.report.material import Evidence
 from training.report.run import read_run
 from training.report.write import write_page
 from training.run_folder import CANDIDATES, REPORT_FILE, RUNS, SUMMARY_FILE
+from training.split import Split, split_identities
 from training.trust import Trust, calibration_check, judge_confidence, with_trust
 from training.versions import check_spaces
 from training.workspace import workspace, write_atomically

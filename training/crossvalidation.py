@@ -13,7 +13,7 @@ from training.bootstrap import count_subjects, paired_differences
 from training.comparison import Comparison, compare, pool
 from training.contest import Contest, OnMethod, OnStage
 from training.errors import DataError, DivergedError
-from training.fit import Split, fit_pairs, identity_folds, load_for
+from training.fit import fit_pairs, load_for
 from training.folds import has_second_faces
 from training.identification import FARS, measure
 from training.lazy_rows import FeatureRows
@@ -21,6 +21,7 @@ from training.models.translator import translate
 from training.pairs import IDENTITY, PairedFeatures
 from training.preflight import check_learnable
 from training.proof import Stage, first_hits, set_stage
+from training.split import Split, identity_folds
 from training.workspace import workspace, write_atomically
 
 CROSSVALIDATION_FILE, RUNS = "crossvalidation.json", "runs"

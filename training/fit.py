@@ -1,4 +1,4 @@
-"""One fit on disk: train on some identities, set the others aside, leave weights and facts in a folder."""
+"""One fit on disk: train on some rows, leave weights and facts in a folder."""
 
 import json
 from collections.abc import Sequence
@@ -21,22 +21,12 @@ from training.loop import OnIteration
 from training.methods.base import Fit, Rows, rows_sha256
 from training.methods.registry import empty_translator, entry
 from training.models.translator import Translator, weights_sha256
-from training.pairs import DISTRACTOR, IDENTITY, OnRows, PairedFeatures, read_pairs
+from training.pairs import OnRows, PairedFeatures, read_pairs
 from training.stopwatch import Stopwatch, read_seconds
 from training.workspace import hold, save_atomically, write_atomically
 
 WEIGHTS_FILE, FACTS_FILE, CHECKPOINT_FILE = "translator.pt", "fit.json", "checkpoint.pt"
 SECONDS_FILE, CONDITIONS_FILE = "seconds.json", "conditions.json"
-HELD_OUT_SHARE = 0.4
-SPLIT_SEED = 0  # one split for all methods and seeds of a data set, so that results compare
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Rows of identities to learn from, and rows of identities nobody trains on."""
-
-    training: Rows
-    held_out: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +37,6 @@ class FittedFacts:
     source: FeatureSpace
     target: FeatureSpace
     training: Training
-
-
-def split_identities(pairs: PairedFeatures, held_out_share: float = HELD_OUT_SHARE) -> Split:
-    """Divide rows by identity, never an identity between both; distractors are always held out.
-
-    Raises:
-        DataError: a side would be left with fewer than two identities.
-    """
-    identities = np.asarray(pairs.identities)
-    unique = np.unique(identities[identities != DISTRACTOR])
-    held_out = np.random.default_rng(SPLIT_SEED).permutation(unique)[: round(len(unique) * held_out_share)]
-    if len(held_out) < 2 or len(unique) - len(held_out) < 2:
-        reason = f"{len(unique)} identities cannot be divided into two sides of at least two"
-        raise DataError(str(pairs.path), reason, column=IDENTITY)
-    is_held_out = np.isin(identities, held_out) | (identities == DISTRACTOR)
-    return Split(np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out))
-
-
-def identity_folds(pairs: PairedFeatures, folds: int, seed: int) -> list[Split]:
-    """Divide rows by identity into `folds` splits that hold each identity out once; distractors always are.
-
-    Raises:
-        DataError: there are fewer than two identities for each fold.
-    """
-    identities = np.asarray(pairs.identities)
-    unique = np.unique(identities[identities != DISTRACTOR])
-    if len(unique) < 2 * folds:
-        reason = f"{len(unique)} identities cannot be divided into {folds} folds of at least two"
-        raise DataError(str(pairs.path), reason, column=IDENTITY)
-    parts = np.array_split(np.random.default_rng(seed).permutation(unique), folds)
-    held_out = [np.isin(identities, part) | (identities == DISTRACTOR) for part in parts]
-    return [Split(np.flatnonzero(~side), np.flatnonzero(side)) for side in held_out]
 
 
 def load_for(

@@ -7,12 +7,13 @@ from typing import Any
 from contract.manifest import Method
 from training.config import load_config
 from training.errors import ConfigError
-from training.fit import FittedFacts, fit_pairs, load_for, split_identities
+from training.fit import FittedFacts, fit_pairs, load_for
 from training.hardware import PLAIN, Hardware
 from training.preflight import check_learnable
 from training.progress import View
 from training.recreation import recreate
 from training.selection import fit_chosen
+from training.split import split_identities
 from training.workspace import workspace
 
 CHOOSING = "choosing a method"

@@ -10,11 +10,11 @@ from contract.vectors import Features
 from training.calibration import PAIRS_MIN, Search
 from training.comparison import Identities, compare, pool
 from training.errors import DataError
-from training.fit import Split
 from training.identification import measure
 from training.losses import CONTRAST_TEMPERATURE
 from training.pairs import DISTRACTOR, IDENTITY, PairedFeatures
 from training.proof import Stage, set_stage, stage_of
+from training.split import Split
 
 # Five times what a rate needs: one fold of five may hold all the highest impostor pairs.
 TAIL_SHARE = 1e-2

@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 from training.bootstrap import count_subjects
 from training.contest import Contest, OnMethod, OnStage
 from training.errors import ConfigError, DivergedError
-from training.fit import fit_pairs, load_for, split_identities
+from training.fit import fit_pairs, load_for
 from training.methods.base import Rows
 from training.models.translator import translate
 from training.pairs import DISTRACTOR, PairedFeatures, parquet_files
 from training.preflight import check_judgeable, check_learnable
 from training.proof import Natives, Stage, judge_natives, set_stage
 from training.repeats import first_shared, likeness, refusal
+from training.split import split_identities
 from training.training_sets import Kind, Sources, TrainingSet, training_sets
 from training.workspace import workspace, write_atomically
 

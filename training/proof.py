@@ -13,12 +13,12 @@ from training.bootstrap import count_subjects
 from training.calibration import calibrate
 from training.comparison import Comparison, compare
 from training.confidence import fit_confidence
-from training.fit import Split
 from training.identification import cmc, judge, measure, split_probes_gallery
 from training.lazy_rows import FeatureRows, LazyRows, unit_rows
 from training.methods.base import Rows
 from training.models.translator import Translator, translate
 from training.pairs import PairedFeatures
+from training.split import Split
 
 CMC_RANKS = 50
 GALLERY_SEED = 0  # one enrolment for all methods, so that their probes face the same gallery

@@ -7,11 +7,12 @@ from training.contest import translator_id
 from training.errors import DataError
 from training.expectation import read_expectation
 from training.export import Facts, export_translator
-from training.fit import load, load_for, split_identities
+from training.fit import load, load_for
 from training.methods.base import rows_sha256
 from training.models.translator import Translator
 from training.preflight import check_judgeable, check_learnable
 from training.proof import judge_natives, prove, quality, set_stage, target_calibration
+from training.split import split_identities
 from training.trust import judge_confidence, with_trust
 from training.versions import check_spaces
 from training.workspace import workspace

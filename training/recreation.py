@@ -12,13 +12,14 @@ from contract.proof import proof_features
 from training.conditions import changed_conditions, hardware_of, threads_of
 from training.config import FitConfig
 from training.errors import ConfigError, DataError
-from training.fit import FACTS_FILE, FittedFacts, fit_pairs, load_for, split_identities
+from training.fit import FACTS_FILE, FittedFacts, fit_pairs, load_for
 from training.hardware import Hardware
 from training.lessons import TEACHER, Lesson, read_facts
 from training.loop import OnIteration
 from training.methods.base import Rows, rows_sha256
 from training.models.translator import Translator, translate
 from training.pairs import DISTRACTOR, OnRows, PairedFeatures
+from training.split import split_identities
 from training.workspace import workspace
 
 

@@ -15,7 +15,7 @@ from training.bootstrap import count_subjects
 from training.calibration import Search, calibrate_pooled
 from training.config import FitConfig, load_config
 from training.expectation import Expectation, write_expectation
-from training.fit import FittedFacts, Split, check_free, fit_pairs, identity_folds, load_for
+from training.fit import FittedFacts, check_free, fit_pairs, load_for
 from training.folds import confusion, has_second_faces, judge_pooled, set_folds
 from training.lazy_rows import FeatureRows
 from training.loop import OnIteration
@@ -24,6 +24,7 @@ from training.models.translator import Translator, translate
 from training.pairs import DISTRACTOR, OnRows, PairedFeatures
 from training.preflight import check_learnable
 from training.proof import Stage, confidence, translated_gallery
+from training.split import Split, identity_folds
 from training.workspace import workspace
 
 FOLDS = 5

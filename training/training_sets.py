@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from training.errors import DataError
-from training.fit import Split
 from training.methods.base import Rows, chunks
 from training.pairs import DISTRACTOR, IMAGE, PairedFeatures
 from training.perturbation import add_noise, drop_halves
+from training.split import Split
 
 ALL = "all"
 

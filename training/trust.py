@@ -9,9 +9,9 @@ from contract.confidence import ConfidenceModel
 from contract.manifest import Interval, Quality
 from training.abstention import abstention_curve, auroc, dark_crops, impostures
 from training.calibration import check_calibration
-from training.fit import Split
 from training.pairs import DISTRACTOR, PairedFeatures
 from training.proof import Proof, Stage, confidence
+from training.split import Split
 
 FACES_MAX = 10_000  # held-out faces, drawn by seed, that others are told from
 FACES_SEED = 0

@@ -13,8 +13,9 @@ from deploy.gateway import GatewayServer
 from deploy.redis.start import RedisServer
 from deploy.triton.start import TritonServer
 from tests.pipeline.conftest import SOURCE, TARGET, Bakeoff
-from training.fit import load, load_for, split_identities
+from training.fit import load, load_for
 from training.proof import Stage, first_hits, set_stage
+from training.split import split_identities
 
 PROBES = 32
 

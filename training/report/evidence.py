@@ -5,7 +5,7 @@ from pathlib import Path
 from contract.manifest import Method
 from training.columns import schema_of
 from training.errors import DataError
-from training.fit import FittedFacts, Split, load, load_for, split_identities
+from training.fit import FittedFacts, load, load_for
 from training.methods.base import rows_sha256
 from training.models.translator import translate
 from training.pairs import IMAGE, OnRows, fingerprint, parquet_files
@@ -14,6 +14,7 @@ from training.report.material import Evidence
 from training.report.paintings import generator_of, paint
 from training.report.run import Run
 from training.run_folder import RUNS
+from training.split import Split, split_identities
 
 NO_PAINTER = "No method of this run paints faces."
 NO_IMAGES = "The pairs carry no images."

@@ -12,10 +12,10 @@ from benchmarks.trainers import plain
 from contract.manifest import Method
 from tests.unit.training.samples import make_fit, sample_pairs
 from training.algorithm1 import Batch, Players, Weights, sequential_step
-from training.fit import split_identities
 from training.methods.r3an import R3ANLearner
 from training.models.discriminator import Discriminator
 from training.models.r3an import R3AN
+from training.split import split_identities
 
 SOURCE_DIM, TARGET_DIM, ROWS = 6, 5, 4
 WEIGHTS = Weights(reconstruction=0.3, adversarial=0.2, representation=0.7, regression=1.1)

@@ -13,10 +13,10 @@ from PIL import Image
 
 from contract.manifest import Method
 from training.config import FitConfig
-from training.fit import split_identities
 from training.methods.base import Fit
 from training.methods.registry import entry
 from training.pairs import PairedFeatures, read_pairs
+from training.split import split_identities
 
 SOURCE, TARGET = "old-8", "new-6"
 SOURCE_DIM, TARGET_DIM = 8, 6

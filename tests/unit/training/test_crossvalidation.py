@@ -15,10 +15,11 @@ from training.config import FitConfig
 from training.contest import Contest
 from training.crossvalidation import CROSSVALIDATION_FILE, cross_validate
 from training.errors import DataError, DivergedError
-from training.fit import FACTS_FILE, FittedFacts, fit_pairs, identity_folds, load
+from training.fit import FACTS_FILE, FittedFacts, fit_pairs, load
 from training.models.translator import Translator, translate
 from training.pairs import PairedFeatures, read_pairs
 from training.proof import set_stage
+from training.split import identity_folds
 
 FOLDS, SEED, PEOPLE = 3, 7, 45
 METHODS = (Method.AFFINE, Method.PROCRUSTES)

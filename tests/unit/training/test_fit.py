@@ -13,28 +13,18 @@ import torch
 import training.fit
 from contract.manifest import Method
 from tests.unit.training.disk import full_after
-from tests.unit.training.samples import IDENTITIES, SOURCE, TARGET, ignore_iteration, sample_pairs
+from tests.unit.training.samples import SOURCE, TARGET, ignore_iteration, sample_pairs
 from training.conditions import conditions_now, threads_of
 from training.config import FitConfig
 from training.errors import ConfigError, DataError
-from training.fit import (
-    CHECKPOINT_FILE,
-    FACTS_FILE,
-    SECONDS_FILE,
-    WEIGHTS_FILE,
-    FittedFacts,
-    fit_pairs,
-    identity_folds,
-    load,
-    save,
-)
+from training.fit import CHECKPOINT_FILE, FACTS_FILE, SECONDS_FILE, WEIGHTS_FILE, FittedFacts, fit_pairs, load, save
 from training.hardware import PLAIN
 from training.history import HISTORY_FILE
 from training.lessons import Lesson
 from training.loop import Losses, OnIteration
 from training.methods.base import Rows
 from training.models.translator import Translator, weights_sha256
-from training.pairs import DISTRACTOR, PairedFeatures
+from training.pairs import PairedFeatures
 from training.workspace import LOCK_FILE, hold, workspace
 
 ITERATIONS = 6
@@ -305,31 +295,6 @@ def test_damaged_seconds_are_refused_by_name_before_training(pairs: PairedFeatur
         fit(pairs, out, config)
     assert str(refused.value).startswith(f"{file}: ")
     assert contents(out) == before
-
-
-def test_folds_hold_each_identity_out_once_and_never_train_on_it_or_on_a_distractor(pairs: PairedFeatures) -> None:
-    pairs.identities[5:9] = DISTRACTOR
-    identities = np.asarray(pairs.identities)
-    folds = identity_folds(pairs, 3, seed=0)
-    known = set(identities.tolist()) - {DISTRACTOR}
-    held_out = [set(identities[fold.held_out].tolist()) for fold in folds]
-    assert sorted(identity for side in held_out for identity in side - {DISTRACTOR}) == sorted(known)
-    for fold, side in zip(folds, held_out, strict=True):
-        assert DISTRACTOR in side
-        assert set(identities[fold.training].tolist()) == known - side
-        assert sorted([*fold.training, *fold.held_out]) == list(range(len(pairs)))
-
-
-def test_folds_follow_from_their_seed(pairs: PairedFeatures) -> None:
-    folds = [[fold.held_out.tolist() for fold in identity_folds(pairs, 3, seed)] for seed in (0, 0, 1)]
-    assert folds[0] == folds[1]
-    assert folds[0] != folds[2]
-
-
-def test_too_few_identities_for_the_folds_are_refused(pairs: PairedFeatures) -> None:
-    assert len(identity_folds(pairs, IDENTITIES // 2, seed=0)) == IDENTITIES // 2
-    with pytest.raises(DataError, match="column identity: 12 identities cannot be divided into 7 folds"):
-        identity_folds(pairs, IDENTITIES // 2 + 1, seed=0)
 
 
 def test_the_hash_of_weights_tells_equal_from_other_ones(pairs: PairedFeatures, out: Path) -> None:

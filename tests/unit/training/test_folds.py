@@ -9,9 +9,9 @@ from contract.vectors import l2_normalize
 from tests.unit.training.samples import SOURCE, TARGET, sample_columns, sample_pairs, write_pairs
 from training.calibration import Search, calibrate, calibrate_pooled
 from training.errors import DataError
-from training.fit import identity_folds
 from training.folds import confusion, has_second_faces, judge_pooled, set_folds
 from training.pairs import DISTRACTOR, read_pairs
+from training.split import identity_folds
 
 
 def make_search(seed: int, *, first_identity: int, subjects: int = 30, probes: int = 50) -> Search:

@@ -14,11 +14,12 @@ from training import proof
 from training.calibration import calibrate_pooled
 from training.comparison import GALLERY_BLOCK
 from training.config import FitConfig
-from training.fit import Split, fit_pairs, identity_folds, split_identities
+from training.fit import fit_pairs
 from training.folds import judge_pooled, set_folds
 from training.models.translator import Translator, translate
 from training.pairs import DISTRACTOR, PairedFeatures
 from training.proof import Stage, confidence, judge_natives, prove, set_stage
+from training.split import Split, identity_folds, split_identities
 from training.trust import calibration_check
 
 IDENTITIES, FACES, DISTRACTORS, DIM = 20, 3, 60_000, 128

@@ -22,11 +22,12 @@ from tests.unit.training.samples import (
 from training.config import FitConfig
 from training.contest import Contest
 from training.errors import ConfigError, DataError, DivergedError
-from training.fit import FACTS_FILE, load, split_identities
+from training.fit import FACTS_FILE, load
 from training.learning_curve import LEARNING_CURVE_FILE, Curve, draw_learning_curve
 from training.models.translator import translate
 from training.pairs import DISTRACTOR, read_pairs
 from training.proof import set_stage
+from training.split import split_identities
 from training.training_sets import Kind
 
 METHODS = (Method.AFFINE, Method.PROCRUSTES)

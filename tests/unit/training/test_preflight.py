@@ -8,9 +8,9 @@ import pytest
 
 from tests.unit.training.samples import SOURCE, TARGET, Columns, sample_columns, write_pairs
 from training.errors import DataError
-from training.fit import split_identities
 from training.pairs import read_pairs
 from training.preflight import check_judgeable, check_learnable
+from training.split import split_identities
 
 
 def check(folder: Path, columns: Columns) -> None:

@@ -9,10 +9,11 @@ import torch
 from contract.manifest import Method
 from tests.unit.training.samples import SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
 from training.config import FitConfig
-from training.fit import Split, fit_pairs, split_identities
+from training.fit import fit_pairs
 from training.models.translator import Translator
 from training.pairs import DISTRACTOR, PairedFeatures, read_pairs
 from training.proof import Stage, judge_gallery_direction, judge_natives, prove, quality, set_stage
+from training.split import Split, split_identities
 
 Scene = tuple[Translator, Stage]
 

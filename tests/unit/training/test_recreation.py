@@ -26,12 +26,13 @@ from tests.unit.training.samples import (
 from training.conditions import threads_of
 from training.config import FitConfig
 from training.errors import ConfigError, DataError
-from training.fit import fit_pairs, split_identities
+from training.fit import fit_pairs
 from training.hardware import Hardware, Precision
 from training.methods.base import Rows
 from training.models.translator import Translator, translate, weights_sha256
 from training.pairs import PairedFeatures
 from training.recreation import Recreated, read_recipe, recreate
+from training.split import split_identities
 from training.workspace import LOCK_FILE
 
 TINY = {"iterations": 1, "batch_rows": 8, "learning_rate": 1e-3, "average_decay": 0.5, "seed": 7}

@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.training.samples import SOURCE, TARGET, sample_columns, sample_pairs, write_pairs
 from training.errors import DataError
-from training.fit import split_identities
 from training.pairs import DISTRACTOR, PairedFeatures, read_pairs
+from training.split import split_identities
 from training.training_sets import Kind, Sources, TrainingSet, darker_half, nested_part, training_sets
 
 FACES = 4

@@ -8,9 +8,9 @@ import pytest
 
 from tests.unit.training.samples import SOURCE, TARGET, sample_pairs
 from training import trust
-from training.fit import split_identities
 from training.pairs import PairedFeatures
 from training.proof import set_stage
+from training.split import split_identities
 from training.trust import Trust, judge_confidence
 
 

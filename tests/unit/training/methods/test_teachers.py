@@ -13,7 +13,7 @@ from contract.vectors import l2_normalize
 from tests.unit.training.samples import SOURCE, SOURCE_DIM, TARGET, TARGET_DIM, ignore_iteration, make_fit, sample_pairs
 from training.config import FitConfig
 from training.errors import ConfigError
-from training.fit import fit_pairs, load, split_identities
+from training.fit import fit_pairs, load
 from training.lessons import TEACHER, Lesson, facts_of, read_facts, shipped_lesson
 from training.methods.interpolation import Interpolations
 from training.methods.r3an import R3ANLearner
@@ -21,6 +21,7 @@ from training.methods.registry import entry
 from training.models.r3an import R3AN, R3ANLinear
 from training.models.translator import translate
 from training.pairs import PairedFeatures
+from training.split import split_identities
 
 TAUGHT = {"teacher": Method.AFFINE, "teacher_share": 0.75}
 

@@ -11,13 +11,14 @@ from tests.unit.training.report.samples import FINGERPRINT, judgement, make_run
 from tests.unit.training.samples import SOURCE, TARGET, ignore_iteration, sample_columns, write_pairs
 from training.config import FitConfig
 from training.errors import DataError
-from training.fit import fit_pairs, load, load_for, save, split_identities
+from training.fit import fit_pairs, load, load_for, save
 from training.models.translator import translate
 from training.pairs import fingerprint
 from training.report.evidence import NO_IMAGES, NO_PAINTER, gather
 from training.report.material import Evidence
 from training.report.run import NATIVES, Run
 from training.run_folder import RUNS
+from training.split import split_identities
 
 
 def finished_run(folder: Path, pairs_file: Path, methods: tuple[str, ...]) -> Run:

@@ -8,9 +8,9 @@ import torch
 
 from contract.manifest import Method
 from tests.unit.training.samples import SOURCE, SOURCE_DIM, TARGET_DIM, sample_pairs
-from training.fit import split_identities
 from training.methods.registry import empty_translator
 from training.report.paintings import generator_of, paint
+from training.split import split_identities
 
 
 def test_each_painting_stands_beneath_its_own_photo_of_somebody_held_out(tmp_path: Path) -> None:
