@@ -19,9 +19,9 @@ from tests.integration.stack import EMBEDDED, OTHER_SOURCE, OTHER_TARGET, SERVER
 from tests.repository import write_translator
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 async def one_event_loop() -> None:
-    """Keeps one loop open for all coroutine tests of a worker.
+    """Keeps one loop open for the coroutine tests of a worker, from the first that asks for it to the last of all.
 
     A call to Triton that missed its deadline has events still to come. grpc.aio hands them to the loop that made the
     call; if that is closed by then, the error fails whichever test runs.

@@ -22,7 +22,7 @@ from service.errors import (
 from tests.integration.stack import eager, random_features, shorten_queue
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("one_event_loop")]
 TIMEOUT_MS = 60_000
 RECONNECTS_MAX = 600
 

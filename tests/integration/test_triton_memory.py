@@ -21,7 +21,7 @@ from service.errors import EngineFailedError, EngineOverloadedError, EngineTimeo
 from tests.integration.stack import eager, random_features, shorten_queue
 from tests.repository import SOURCE, TARGET, RandomLinear, write_translator
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("one_event_loop")]
 TIMEOUT_MS = 60_000
 RECONNECTS_MAX = 600
 ANSWERS_MAX = 3000  # hundredths of a second
