@@ -16,6 +16,7 @@ from contract.spaces import FeatureSpace, Name
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.pt"
 ONNX_FILE = "model.onnx"
+CONFIG_FILE = "config.pbtxt"  # Triton's, beside a translator's versions
 ONNX_INPUT, ONNX_OUTPUT = "FEATURE", "TRANSLATED"  # ONNX gives no two tensors one name
 MANIFEST_BYTES_MAX = 8 * 1024 * 1024
 VERSION_MAX = 2**31 - 1

@@ -17,6 +17,7 @@ from contract.calibration import Calibration
 from contract.confidence import ConfidenceModel
 from contract.errors import ManifestError
 from contract.manifest import (
+    CONFIG_FILE,
     MODEL_FILE,
     ONNX_FILE,
     Method,
@@ -38,7 +39,7 @@ from training.versions import check_spaces, next_version, versions_in
 from training.workspace import made_folder
 
 BATCH_ROWS_MAX = 512
-CONFIG_FILE, STAGING_PREFIX = "config.pbtxt", ".export-"
+STAGING_PREFIX = ".export-"
 ABANDONED_AFTER_S = 3600.0  # since what is staged was begun, which takes seconds: its export was killed
 
 

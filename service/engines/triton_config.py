@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from contract.manifest import CONFIG_FILE
 from service.errors import EngineFailedError
-
-CONFIG_FILE = "config.pbtxt"
 
 
 def config_for(translator_dir: Path, versions: Iterable[int]) -> str:

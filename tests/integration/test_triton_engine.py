@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.manifest import MODEL_FILE, ONNX_FILE, Parity, TranslatorManifest, read_manifest
+from contract.manifest import CONFIG_FILE, MODEL_FILE, ONNX_FILE, Parity, TranslatorManifest, read_manifest
 from deploy.triton.start import TritonServer
 from service.engines.triton import TritonEngine
-from service.engines.triton_config import CONFIG_FILE, config_for
+from service.engines.triton_config import config_for
 from service.errors import (
     EngineError,
     EngineFailedError,

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import tritonclient.grpc.aio as client_module
 
-from contract.manifest import Parity, TranslatorManifest, read_manifest
+from contract.manifest import CONFIG_FILE, Parity, TranslatorManifest, read_manifest
 from contract.vectors import Features
 from deploy.triton.start import TritonServer
 from service.engines import triton_memory
 from service.engines.triton import TritonEngine
-from service.engines.triton_config import CONFIG_FILE
 from service.engines.triton_memory import FOLDER, SLOT_BYTES, SLOTS, Slot, TritonMemory
 from service.errors import EngineFailedError, EngineOverloadedError, EngineTimeoutError, EngineUnavailableError
 from tests.integration.stack import eager, random_features, shorten_queue
